@@ -113,7 +113,7 @@ func (p *profiles) expand(path string) string {
 // places names the files for a sentence.
 func (p *profiles) places() string {
 	if len(p.files) == 0 {
-		return "no file, because HOME is not set"
+		return "any file (HOME is not set)"
 	}
 	return strings.Join(p.files, " and ")
 }

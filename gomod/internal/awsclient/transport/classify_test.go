@@ -22,13 +22,18 @@ import (
 
 type x509Certificate = x509.Certificate
 
-// closedPort is an address where nobody listens.
+// closedPort is an address where nobody listens: it belongs to the client's end of a connection.
 func closedPort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = conn.Close()
+		_ = l.Close()
+	})
+	return conn.LocalAddr().String()
 }
 
 // certificateServer answers over TLS with that certificate.

@@ -61,7 +61,7 @@ func TestPreconnectRefuses(t *testing.T) {
 // TestPreconnectFoundDead has the connection end between Preconnect and the request.
 func TestPreconnectFoundDead(t *testing.T) {
 	cert := certificate(t, func(*x509Certificate) {})
-	var end func(net.Conn)
+	var end func(raw, conn net.Conn)
 	var ready, ended chan struct{}
 	serve := func(secured bool) func(n int, conn net.Conn) {
 		return func(n int, raw net.Conn) {
@@ -75,8 +75,8 @@ func TestPreconnectFoundDead(t *testing.T) {
 			}
 			if n == 1 {
 				<-ready
-				end(raw)
 				close(ended)
+				end(raw, conn)
 				return
 			}
 			for head(conn) {
@@ -86,14 +86,15 @@ func TestPreconnectFoundDead(t *testing.T) {
 	}
 	for _, scheme := range []string{"http", "https"} {
 		for name, e := range map[string]struct {
-			end  func(net.Conn)
+			end  func(raw, conn net.Conn)
 			wait bool // for the end before the request
 		}{
-			"closed":                     {func(conn net.Conn) { _ = conn.Close() }, true},
-			"reset":                      {reset, true},
-			"reset by the request":       {func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)); reset(conn) }, false},
-			"closed by the request":      {func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)); _ = conn.Close() }, false},
-			"closed without a handshake": {func(conn net.Conn) { _ = conn.(*net.TCPConn).CloseWrite() }, true},
+			"closed":                {func(raw, _ net.Conn) { _ = raw.Close() }, true},
+			"closed with a goodbye": {func(_, conn net.Conn) { _ = conn.Close() }, true},
+			"half closed":           {func(raw, _ net.Conn) { _ = raw.(*net.TCPConn).CloseWrite(); hold(raw) }, true},
+			"reset":                 {func(raw, _ net.Conn) { reset(raw) }, true},
+			"reset by the request":  {func(raw, conn net.Conn) { _, _ = conn.Read(make([]byte, 1)); reset(raw) }, false},
+			"closed by the request": {func(raw, conn net.Conn) { _, _ = conn.Read(make([]byte, 1)); _ = raw.Close() }, false},
 		} {
 			t.Run(scheme+" "+name, func(t *testing.T) {
 				end, ready, ended = e.end, make(chan struct{}), make(chan struct{})
@@ -119,17 +120,16 @@ func TestPreconnectFoundDead(t *testing.T) {
 }
 
 func TestPreconnectGrowsOld(t *testing.T) {
-	var open atomic.Int64
+	var closed atomic.Int64
 	addr := listen(t, func(_ int, conn net.Conn) {
-		open.Add(1)
-		defer open.Add(-1)
+		defer closed.Add(1)
 		for head(conn) {
 			_, _ = io.WriteString(conn, ok)
 		}
 	})
 	c := newClient(t, transport.Options{IdleTimeout: 50 * time.Millisecond})
 	require.NoError(t, c.Preconnect(context.Background(), parse(t, "http://"+addr)))
-	require.Eventually(t, func() bool { return open.Load() == 0 }, 5*time.Second, 5*time.Millisecond, "closed though nobody asked for it")
+	require.Eventually(t, func() bool { return closed.Load() == 1 }, 5*time.Second, 5*time.Millisecond, "closed though nobody asked for it")
 	_, err := get(t, c, "http://"+addr)
 	require.NoError(t, err)
 	require.Equal(t, transport.Stats{Requests: 1, Connections: 2}, c.Stats())

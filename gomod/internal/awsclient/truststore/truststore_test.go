@@ -201,27 +201,33 @@ func TestResumption(t *testing.T) {
 				// A store that does not trust the root must not be talked into it by a session.
 				stranger, err := truststore.FromPEM(bundle(issue(t, newKey(t), nil, authority("Stranger"))))
 				require.NoError(t, err)
-				config := stranger.TLSConfig(host)
-				resumes := false
+				config, resumes := watched(stranger.TLSConfig(host))
 				config.ClientSessionCache = store.TLSConfig(host).ClientSessionCache
-				inner := config.VerifyConnection
-				config.VerifyConnection = func(cs tls.ConnectionState) error {
-					resumes = cs.DidResume
-					return inner(cs)
-				}
 				_, err = shake(t, addr, config)
-				require.True(t, resumes)
+				require.True(t, *resumes)
 				require.ErrorAs(t, err, new(x509.UnknownAuthorityError))
 
 				// That refusal may have dropped the session; the same store refuses once the chain has expired.
 				_, err = shake(t, addr, store.TLSConfig(host))
 				require.NoError(t, err)
 				clock = now.Add(45 * time.Minute)
-				_, err = shake(t, addr, store.TLSConfig(host))
+				config, resumes = watched(store.TLSConfig(host))
+				_, err = shake(t, addr, config)
+				require.True(t, *resumes)
 				require.ErrorAs(t, err, new(*tls.CertificateVerificationError))
 			})
 		}
 	}
+}
+
+// watched returns config and whether its last handshake, accepted or not, resumed a session.
+func watched(config *tls.Config) (*tls.Config, *bool) {
+	resumes, verify := new(bool), config.VerifyConnection
+	config.VerifyConnection = func(cs tls.ConnectionState) error {
+		*resumes = cs.DidResume
+		return verify(cs)
+	}
+	return config, resumes
 }
 
 func TestMemo(t *testing.T) {
