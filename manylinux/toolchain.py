@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -64,6 +65,8 @@ def find_c_compiler(machine: str) -> list[str]:
     """Return the C compiler command for `machine` ("x86_64" or "aarch64"); manylinux wheels are always zig's."""
     if for_manylinux():
         return [*_zig(), "-target", f"{machine}-linux-gnu.{GLIBC}"]
+    if machine != platform.machine():
+        raise SystemExit(f"Building for {machine} on {platform.machine()} needs GLOWPLUG_MANYLINUX=1 (zig is the cross compiler).")
     return c_compiler_named() or _zig()
 
 

@@ -4,8 +4,6 @@ go 1.26.0
 
 tool github.com/go-python/gopy
 
-tool golang.org/x/tools/cmd/goimports
-
 require github.com/glowplug/glowplug/gomod v0.0.0
 
 require (
@@ -32,8 +30,6 @@ require (
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/telemetry v0.0.0-20261009151841-97e8ea77aa2a // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
 )
