@@ -146,6 +146,7 @@ func New(o Options) (*Lister, error) {
 		AddressingStyle: o.AddressingStyle, UseFIPS: o.UseFIPS, UseDualStack: o.UseDualStack, CABundle: o.CABundle,
 		Timeout: o.Timeout, ConnectTimeout: o.ConnectTimeout, AttemptTimeout: o.AttemptTimeout,
 		MaxAttempts: o.MaxAttempts, MaxConcurrency: o.MaxConcurrency, HTTPClient: o.HTTPClient,
+		OnConnect: func(ctx context.Context) { observed(ctx).connections.Add(1) },
 	}, o.Env)
 	if err != nil {
 		return nil, err
@@ -162,7 +163,7 @@ func New(o Options) (*Lister, error) {
 	options := s3.Options{
 		Region:       config.Region,
 		Credentials:  l.credentials,
-		HTTPClient:   config.HTTPClient,
+		HTTPClient:   meter{config.HTTPClient},
 		Retryer:      newRetryer(config.MaxAttempts, l.gate),
 		UsePathStyle: config.AddressingStyle != "virtual",
 		// Directory buckets are another API; their sessions would be a request of their own.

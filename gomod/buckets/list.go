@@ -348,6 +348,7 @@ func (w *walk) page(sent []types.Bucket, next *string) *pending {
 		}
 	}
 	p.buckets = make([]Bucket, len(sent))
+	hits := 0
 	for i, b := range sent {
 		out := &p.buckets[i]
 		out.Name = aws.ToString(b.Name)
@@ -360,10 +361,14 @@ func (w *walk) page(sent []types.Bucket, next *string) *pending {
 		}
 		if region, ok := w.l.cache.get(w.key(out)); ok {
 			out.Region = region
+			hits++
 			continue
 		}
 		p.unknown = append(p.unknown, i)
 	}
+	c := observed(w.ctx)
+	c.cacheHits.Add(int64(hits))
+	c.logf("page of %d buckets: %d regions told, %d remembered, %d to look up", len(sent), len(sent)-hits-len(p.unknown), hits, len(p.unknown))
 	return p
 }
 

@@ -57,6 +57,7 @@ func (l *Lister) Regions(ctx context.Context, names []string) ([]RegionResult, e
 			results[i].Err = err
 		} else if region, ok := l.cache.get(cacheKey{scope: l.scope, name: name}); ok {
 			results[i].Region = region
+			observed(ctx).cacheHits.Add(1)
 		} else {
 			unknown = append(unknown, i)
 		}
@@ -124,8 +125,11 @@ func (l *Lister) resolve(ctx context.Context, name string) (string, *Error) {
 		if err := l.gate.enter(ctx); err != nil {
 			return "", ended(&Error{Operation: "HeadBucket", Bucket: name}, err)
 		}
-		region, err := l.lookup(ctx, name)
+		region, source, err := l.lookup(ctx, name)
 		l.gate.leave()
+		if c := observed(ctx); c.Log != nil && err == nil {
+			c.logf("region of %q is %s, from %s", name, region, source)
+		}
 		if err == nil || err.Kind != awserr.Throttled || round == maxLookups {
 			return region, err
 		}
@@ -141,29 +145,29 @@ func (l *Lister) resolve(ctx context.Context, name string) (string, *Error) {
 // then GetBucketLocation. A 404 is asked twice as well: without a body it may
 // mean an unknown key (versitygw), and a bucket is not dropped on a doubt.
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
-func (l *Lister) lookup(ctx context.Context, name string) (string, *Error) {
+func (l *Lister) lookup(ctx context.Context, name string) (region, source string, _ *Error) {
 	head, err := l.api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &name})
 	if err == nil {
 		if region := aws.ToString(head.BucketRegion); regionName.MatchString(region) {
-			return region, nil
+			return region, "HeadBucket", nil
 		}
 	} else {
 		if region := toldRegion(err); region != "" {
-			return region, nil
+			return region, "a refused HeadBucket", nil
 		}
 		switch e := classify(ctx, "HeadBucket", name, err); {
 		case ctx.Err() != nil, e.Kind == awserr.Throttled, e.Status == 0, e.Status >= 500 && e.Status != 501:
-			return "", e
+			return "", "", e
 		}
 	}
 	location, err := l.api.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: &name})
 	if err == nil {
-		return constraintRegion(string(location.LocationConstraint)), nil
+		return constraintRegion(string(location.LocationConstraint)), "GetBucketLocation", nil
 	}
 	if region := toldRegion(err); region != "" {
-		return region, nil
+		return region, "a refused GetBucketLocation", nil
 	}
-	return "", classify(ctx, "GetBucketLocation", name, err)
+	return "", "", classify(ctx, "GetBucketLocation", name, err)
 }
 
 // toldRegion is the region that a refusal names in its header. A 404 or a

@@ -93,5 +93,13 @@ func (r *retryer) GetRetryToken(ctx context.Context, err error) (func(error) err
 			return nil, errTooLate
 		}
 	}
-	return r.Standard.GetRetryToken(ctx, err)
+	release, refused := r.Standard.GetRetryToken(ctx, err)
+	if refused == nil {
+		c := observed(ctx)
+		c.retries.Add(1)
+		if c.Log != nil {
+			c.logf("retrying after: %v", classify(context.Background(), "", "", err))
+		}
+	}
+	return release, refused
 }

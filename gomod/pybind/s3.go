@@ -19,3 +19,6 @@ func Cancel(request string) (string, error) { return bridge.Cancel(request) }
 
 // Info tells versions and what is open.
 func Info(request string) (string, error) { return bridge.Info(request) }
+
+// Notify tells an event loop which calls have an answer.
+func Notify(request string) (string, error) { return bridge.Notify(request) }

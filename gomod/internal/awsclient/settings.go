@@ -6,6 +6,7 @@
 package awsclient
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"os"
@@ -58,7 +59,8 @@ type Settings struct {
 	MaxAttempts    int // 1 to 100, the first included; AWS_MAX_ATTEMPTS, profile "max_attempts", else 3
 	MaxConcurrency int // requests at once, 1 to 1024; default 32
 
-	HTTPClient aws.HTTPClient // a seam: replaces the transport, for credentials too; CA bundle, proxies and the connect time-out are its own matter then
+	OnConnect  func(ctx context.Context) // called with each new connection and the context of the request that asked for it; nil: nobody wants to know
+	HTTPClient aws.HTTPClient            // a seam: replaces the transport, for credentials too; CA bundle, proxies and the connect time-out are its own matter then
 }
 
 // Config is what was decided. Its zero value is of no use; Resolve makes it.
@@ -366,6 +368,7 @@ func resolveClient(r *resolver, _ string, s Settings, cfg *Config) error {
 		MaxIdlePerHost: cfg.MaxConcurrency,
 		Roots:          roots,
 		Proxy:          proxy,
+		OnConnect:      s.OnConnect,
 	})
 	cfg.HTTPClient = cfg.Transport
 	return nil

@@ -6,7 +6,8 @@
 // calls, so that it can cancel one whose answer it never saw.
 //
 // An answer's first byte tells its state: P, the call goes on and Wait asks
-// again; M, a part, more follows; D, the end.
+// again; M, a part, more follows; D, the end. The last records of an end are the
+// call's counts and, where asked for, its log; an error's JSON holds them too.
 package bridge
 
 import (
@@ -48,8 +49,9 @@ type client struct {
 	cancel context.CancelCauseFunc
 	calls  sync.WaitGroup // what runs for this client
 
-	mu   sync.Mutex
-	warm *warmUp // the latest preconnect; nil: none yet
+	mu    sync.Mutex
+	warm  *warmUp       // the latest preconnect; nil: none yet
+	total buckets.Stats // of the calls that have ended
 }
 
 // warmUp is one preconnect.
@@ -60,8 +62,13 @@ type warmUp struct {
 
 // call is one operation under way.
 type call struct {
+	id      int64
 	cancel  context.CancelCauseFunc
 	answers chan answer
+	told    *notifier // nil: nobody but Wait
+
+	mu  sync.Mutex
+	log []string // what happened, where asked for
 }
 
 type answer struct {
@@ -88,8 +95,21 @@ func invalid(code, format string, args ...any) error {
 	return &awserr.Error{Kind: awserr.Invalid, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// callError is an error with what its call has to say.
+type callError struct {
+	error
+	stats string
+	log   []string
+}
+
+func (e *callError) Unwrap() error { return e.error }
+
 // encodeError writes an error as the façade reads it.
 func encodeError(err error) string {
+	var from callError
+	if c, ok := errors.AsType[*callError](err); ok {
+		from = *c
+	}
 	var e *awserr.Error
 	if !errors.As(err, &e) {
 		e = &awserr.Error{Kind: awserr.Internal, Message: "unexpected: " + err.Error()}
@@ -103,7 +123,9 @@ func encodeError(err error) string {
 		Operation string      `json:"operation"`
 		Bucket    string      `json:"bucket"`
 		Retryable bool        `json:"retryable"`
-	}{e.Kind, e.Code, e.Message, e.Status, e.RequestID, e.Operation, e.Bucket, e.Retryable})
+		Stats     string      `json:"stats,omitempty"`
+		Log       []string    `json:"log,omitempty"`
+	}{e.Kind, e.Code, e.Message, e.Status, e.RequestID, e.Operation, e.Bucket, e.Retryable, from.stats, from.log})
 	if err != nil {
 		return `{"kind":"internal","message":"an error could not be encoded"}`
 	}
@@ -215,7 +237,12 @@ func Start(request string) (text string, err error) {
 	if !ok {
 		return "", invalid("InvalidRequest", "no verb %.40q", fields[3])
 	}
-	k := &call{answers: make(chan answer, 1)}
+	k := &call{id: id, answers: make(chan answer, 1)}
+	if o.notify != 0 {
+		if k.told = notifierOf(o.notify); k.told == nil {
+			return "", invalid("InvalidRequest", "no notifier %d", o.notify)
+		}
+	}
 	table.Lock()
 	c := table.clients[clientID]
 	if c == nil || table.calls[id] != nil {
@@ -239,35 +266,102 @@ func Start(request string) (text string, err error) {
 }
 
 func (k *call) run(ctx context.Context, c *client, o callOptions, run verb) {
+	observation := buckets.Observation{TraceHeader: o.trace}
+	if o.log {
+		observation.Log = k.note
+	}
+	ctx, seen := buckets.Observe(ctx, observation)
 	last := answer{last: true}
 	defer func() {
 		if r := recover(); r != nil {
 			last.err = panicked(r)
 		}
-		select {
-		case k.answers <- last:
-		case <-ctx.Done():
-			// The place is taken by a page that nobody fetched, or free: the end may not wait.
-			select {
-			case k.answers <- last:
-			default:
-			}
+		stats := seen.Stats()
+		c.count(stats)
+		if last.err != nil {
+			last.err = &callError{last.err, encodeStats(stats), k.log}
+		} else {
+			last.text += record + encodeStats(stats) + record + strings.Join(k.log, unit)
 		}
-		k.cancel(nil)
+		k.end(ctx, last)
 	}()
 	if o.timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, o.timeout)
 		defer stop()
 	}
-	last.text, last.err = run(ctx, c, o, func(text string) bool {
-		select {
-		case k.answers <- answer{text: text}:
-			return true
-		case <-ctx.Done():
-			return false
+	last.text, last.err = run(ctx, c, o, func(text string) bool { return k.give(ctx, answer{text: text}) })
+}
+
+// give waits until there is room for a part and is false when nobody wants it.
+func (k *call) give(ctx context.Context, a answer) bool {
+	select {
+	case k.answers <- a:
+		k.tell()
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// end hands out the last answer. Where the call was cancelled and the room is
+// taken by a part that nobody fetched, nobody will fetch the end.
+func (k *call) end(ctx context.Context, last answer) {
+	select {
+	case k.answers <- last:
+		k.tell()
+	default:
+		k.give(ctx, last)
+	}
+	k.cancel(nil)
+}
+
+func (k *call) tell() {
+	if k.told != nil {
+		k.told.tell(k.id)
+	}
+}
+
+// maxLog bounds the lines that one call may say.
+const maxLog = 10_000
+
+func (k *call) note(line string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.log) < maxLog {
+		k.log = append(k.log, strings.Map(printable, line))
+	}
+}
+
+// printable keeps our separators, and escape sequences of a server's, out of a line.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
+
+func (c *client) count(s buckets.Stats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total.Requests += s.Requests
+	c.total.Retries += s.Retries
+	c.total.Connections += s.Connections
+	c.total.Bytes += s.Bytes
+	c.total.CacheHits += s.CacheHits
+	c.total.FirstByte = s.FirstByte
+}
+
+// encodeStats writes requests, retries, connections, bytes, cache hits and the microseconds to the first byte.
+func encodeStats(s buckets.Stats) string {
+	b := make([]byte, 0, 32)
+	for i, n := range [...]int64{s.Requests, s.Retries, s.Connections, s.Bytes, s.CacheHits, s.FirstByte.Microseconds()} {
+		if i > 0 {
+			b = append(b, unit...)
 		}
-	})
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(b)
 }
 
 // Wait waits for the answer of a call: call, milliseconds.
@@ -330,12 +424,27 @@ func Cancel(request string) (_ string, err error) {
 	return "", nil
 }
 
-// Info tells the version, Go's version, and how many clients, calls and goroutines there are.
-func Info(string) (text string, err error) {
+// Info tells the version, Go's version, and how many clients, calls and goroutines
+// there are; with the id of a client, the counts of the calls that it has ended,
+// the time to the first byte being the last call's.
+func Info(request string) (text string, err error) {
 	defer guard(&text, &err)
 	table.Lock()
 	defer table.Unlock()
-	return strings.Join([]string{version.Version, runtime.Version(), strconv.Itoa(len(table.clients)), strconv.Itoa(len(table.calls)), strconv.Itoa(runtime.NumGoroutine())}, unit), nil
+	if request == "" {
+		return strings.Join([]string{version.Version, runtime.Version(), strconv.Itoa(len(table.clients)), strconv.Itoa(len(table.calls)), strconv.Itoa(runtime.NumGoroutine())}, unit), nil
+	}
+	id, err := number(request)
+	if err != nil {
+		return "", err
+	}
+	c := table.clients[id]
+	if c == nil {
+		return "", errClosed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return encodeStats(c.total), nil
 }
 
 func number(s string) (int64, error) {

@@ -97,6 +97,9 @@ type callOptions struct {
 	query   buckets.Query
 	names   []string
 	timeout time.Duration
+	notify  int64  // id of a notifier; 0: none
+	log     bool   // say what happens
+	trace   string // X-Amzn-Trace-Id
 }
 
 func parseCall(verb string, fields []string) (o callOptions, err error) {
@@ -111,6 +114,12 @@ func parseCall(verb string, fields []string) (o callOptions, err error) {
 			o.query.Limit, err = integer(name, value)
 		case "timeout":
 			o.timeout, err = seconds(name, value)
+		case "notify":
+			o.notify, err = number(value)
+		case "log":
+			o.log = value == "1"
+		case "trace":
+			o.trace = value
 		case "name":
 			o.names = append(o.names, value)
 		default:

@@ -135,6 +135,9 @@ func (c *Client) connectTCP(ctx context.Context, addr string) (net.Conn, error) 
 		return nil, &connectError{addr: addr, err: err}
 	}
 	c.connections.Add(1)
+	if c.opts.OnConnect != nil {
+		c.opts.OnConnect(ctx)
+	}
 	k := &conn{Conn: nc, client: c}
 	c.mu.Lock()
 	c.conns[k] = struct{}{}

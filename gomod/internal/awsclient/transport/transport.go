@@ -45,6 +45,9 @@ type Options struct {
 	Proxy func(*url.URL) (*url.URL, error)
 	// DialContext opens TCP connections, to hosts and proxies. Default net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// OnConnect is called when a connection was opened, with a context that has the
+	// values of the request that asked for it. Default none.
+	OnConnect func(ctx context.Context)
 }
 
 // Stats counts what a [Client] did since New.
