@@ -61,7 +61,8 @@ type warmUp struct {
 // call is one operation under way.
 type call struct {
 	cancel  context.CancelCauseFunc
-	answers chan answer
+	answers chan answer   // has room for a part and the end, so the end never waits
+	part    chan struct{} // holds one while a part is not fetched
 }
 
 type answer struct {
@@ -215,7 +216,7 @@ func Start(request string) (text string, err error) {
 	if !ok {
 		return "", invalid("InvalidRequest", "no verb %.40q", fields[3])
 	}
-	k := &call{answers: make(chan answer, 1)}
+	k := &call{answers: make(chan answer, 2), part: make(chan struct{}, 1)}
 	table.Lock()
 	c := table.clients[clientID]
 	if c == nil || table.calls[id] != nil {
@@ -244,15 +245,7 @@ func (k *call) run(ctx context.Context, c *client, o callOptions, run verb) {
 		if r := recover(); r != nil {
 			last.err = panicked(r)
 		}
-		select {
-		case k.answers <- last:
-		case <-ctx.Done():
-			// The place is taken by a page that nobody fetched, or free: the end may not wait.
-			select {
-			case k.answers <- last:
-			default:
-			}
-		}
+		k.answers <- last
 		k.cancel(nil)
 	}()
 	if o.timeout > 0 {
@@ -262,7 +255,8 @@ func (k *call) run(ctx context.Context, c *client, o callOptions, run verb) {
 	}
 	last.text, last.err = run(ctx, c, o, func(text string) bool {
 		select {
-		case k.answers <- answer{text: text}:
+		case k.part <- struct{}{}:
+			k.answers <- answer{text: text}
 			return true
 		case <-ctx.Done():
 			return false
@@ -302,6 +296,8 @@ func wait(id int64, k *call, millis int64) (string, error) {
 	}
 	if a.last {
 		forget(id)
+	} else {
+		<-k.part
 	}
 	return a.text, a.err
 }

@@ -126,6 +126,28 @@ func TestAStreamThatNobodyReadsIsCancelled(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestAStreamsEndIsNotLostBehindAPageThatWaits(t *testing.T) {
+	server := serve(t, fakes3.Options{N: 50_000})
+	for sentence, end := range map[string]func(client string){
+		"deadline": func(string) { time.Sleep(250 * time.Millisecond) },
+		"close": func(client string) {
+			_, err := bridge.Close(client)
+			require.NoError(t, err)
+		},
+	} {
+		client := open(t, server.URL)
+		id := call()
+		text, err := bridge.Start(request(client, id, "1000", "pages", "timeout=0.2"))
+		end(client)
+		for i := 0; err == nil; i++ {
+			require.NotEqual(t, "D", text, sentence)
+			require.Less(t, i, 60, sentence)
+			text, err = bridge.Wait(request(id, "50"))
+		}
+		require.NotEqual(t, "UnknownCall", decode(t, err)["code"], sentence)
+	}
+}
+
 func TestCloseEndsTheCallsUnderWay(t *testing.T) {
 	server := serve(t, fakes3.Options{N: 1})
 	require.NoError(t, server.Order(fakes3.Fault{Kind: fakes3.BlackHole}))
