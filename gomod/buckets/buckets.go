@@ -146,7 +146,7 @@ func New(o Options) (*Lister, error) {
 		AddressingStyle: o.AddressingStyle, UseFIPS: o.UseFIPS, UseDualStack: o.UseDualStack, CABundle: o.CABundle,
 		Timeout: o.Timeout, ConnectTimeout: o.ConnectTimeout, AttemptTimeout: o.AttemptTimeout,
 		MaxAttempts: o.MaxAttempts, MaxConcurrency: o.MaxConcurrency, HTTPClient: o.HTTPClient,
-		OnConnect: func(ctx context.Context) { observed(ctx).connections.Add(1) },
+		OnConnect: func(ctx context.Context) { Observed(ctx).connections.Add(1) },
 	}, o.Env)
 	if err != nil {
 		return nil, err
@@ -286,6 +286,18 @@ func (l *Lister) bounded(ctx context.Context) (context.Context, context.CancelFu
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, l.timeout)
+}
+
+// API returns the client that the Lister uses, for operations of the caller's own.
+func (l *Lister) API() API { return l.api }
+
+// Regional reports whether requests go to AWS's own endpoint of a region, so that
+// a bucket of another region is reached by changing the request's.
+func (l *Lister) Regional() bool { return l.regional }
+
+// Classify makes the *Error of what an operation of [Lister.API] failed with.
+func Classify(ctx context.Context, operation, bucket string, err error) *Error {
+	return classify(ctx, operation, bucket, err)
 }
 
 // Preconnect gets credentials and opens a connection (DNS, TCP, TLS) ahead of the

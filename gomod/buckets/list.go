@@ -366,7 +366,7 @@ func (w *walk) page(sent []types.Bucket, next *string) *pending {
 		}
 		p.unknown = append(p.unknown, i)
 	}
-	c := observed(w.ctx)
+	c := Observed(w.ctx)
 	c.cacheHits.Add(int64(hits))
 	c.logf("page of %d buckets: %d regions told, %d remembered, %d to look up", len(sent), len(sent)-hits-len(p.unknown), hits, len(p.unknown))
 	return p

@@ -1,6 +1,7 @@
 package buckets
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -29,6 +30,9 @@ type Observation struct {
 	Log func(line string)
 	// TraceHeader goes along as X-Amzn-Trace-Id. Default: none.
 	TraceHeader string
+	// Answer gets the head of each answer, and its body where the answer is no success,
+	// at most 1 MiB of it. nil: nobody wants to see.
+	Answer func(head *http.Response, errorBody []byte)
 }
 
 // Call collects what one call does; see [Observe].
@@ -55,8 +59,9 @@ func (c *Call) Stats() Stats {
 	}
 }
 
-// observed returns the Call of ctx; one that nobody reads where there is none.
-func observed(ctx context.Context) *Call {
+// Observed returns the Call that [Observe] made for ctx; where there is none, one
+// that is shared by all and may not be changed.
+func Observed(ctx context.Context) *Call {
 	if c, ok := ctx.Value(callKey{}).(*Call); ok {
 		return c
 	}
@@ -75,7 +80,7 @@ func (c *Call) logf(format string, args ...any) {
 type meter struct{ aws.HTTPClient }
 
 func (m meter) Do(r *http.Request) (*http.Response, error) {
-	c := observed(r.Context())
+	c := Observed(r.Context())
 	c.requests.Add(1)
 	var began time.Time
 	if c.Log != nil {
@@ -92,6 +97,9 @@ func (m meter) Do(r *http.Request) (*http.Response, error) {
 		if resp.Body != http.NoBody {
 			resp.Body = &counted{resp.Body, c}
 		}
+		if c.Answer != nil {
+			c.show(resp)
+		}
 	}
 	if c.Log != nil {
 		took := time.Since(began).Round(10 * time.Microsecond)
@@ -102,6 +110,20 @@ func (m meter) Do(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return resp, err
+}
+
+// show hands out a copy of the answer's error and leaves it to be read again.
+func (c *Call) show(resp *http.Response) {
+	var body []byte
+	if resp.StatusCode >= 300 && resp.Body != http.NoBody {
+		// A failure to read meets the next reader again, who can say so.
+		body, _ = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), resp.Body), resp.Body}
+	}
+	c.Answer(resp, body)
 }
 
 type counted struct {

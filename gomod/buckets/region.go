@@ -57,7 +57,7 @@ func (l *Lister) Regions(ctx context.Context, names []string) ([]RegionResult, e
 			results[i].Err = err
 		} else if region, ok := l.cache.get(cacheKey{scope: l.scope, name: name}); ok {
 			results[i].Region = region
-			observed(ctx).cacheHits.Add(1)
+			Observed(ctx).cacheHits.Add(1)
 		} else {
 			unknown = append(unknown, i)
 		}
@@ -127,7 +127,7 @@ func (l *Lister) resolve(ctx context.Context, name string) (string, *Error) {
 		}
 		region, source, err := l.lookup(ctx, name)
 		l.gate.leave()
-		if c := observed(ctx); c.Log != nil && err == nil {
+		if c := Observed(ctx); c.Log != nil && err == nil {
 			c.logf("region of %q is %s, from %s", name, region, source)
 		}
 		if err == nil || err.Kind != awserr.Throttled || round == maxLookups {
@@ -169,6 +169,10 @@ func (l *Lister) lookup(ctx context.Context, name string) (region, source string
 	}
 	return "", "", classify(ctx, "GetBucketLocation", name, err)
 }
+
+// RegionOf tells the region that a refusal of S3 names ("" where it names none):
+// where to send the request instead.
+func RegionOf(err error) string { return toldRegion(err) }
 
 // toldRegion is the region that a refusal names in its header. A 404 or a
 // failure of the server names none that counts.

@@ -95,7 +95,7 @@ func (r *retryer) GetRetryToken(ctx context.Context, err error) (func(error) err
 	}
 	release, refused := r.Standard.GetRetryToken(ctx, err)
 	if refused == nil {
-		c := observed(ctx)
+		c := Observed(ctx)
 		c.retries.Add(1)
 		if c.Log != nil {
 			c.logf("retrying after: %v", classify(context.Background(), "", "", err))

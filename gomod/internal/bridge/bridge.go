@@ -64,8 +64,9 @@ type warmUp struct {
 type call struct {
 	id      int64
 	cancel  context.CancelCauseFunc
-	answers chan answer
-	told    *notifier // nil: nobody but Wait
+	answers chan answer   // has room for a part and the end, so the end never waits
+	part    chan struct{} // holds one while a part is not fetched
+	told    *notifier     // nil: nobody but Wait
 
 	mu  sync.Mutex
 	log []string // what happened, where asked for
@@ -233,11 +234,12 @@ func Start(request string) (text string, err error) {
 	if err != nil {
 		return "", err
 	}
-	run, ok := verbs[fields[3]]
+	o.verb = fields[3]
+	run, ok := verbs[o.verb]
 	if !ok {
 		return "", invalid("InvalidRequest", "no verb %.40q", fields[3])
 	}
-	k := &call{id: id, answers: make(chan answer, 1)}
+	k := &call{id: id, answers: make(chan answer, 2), part: make(chan struct{}, 1)}
 	if o.notify != 0 {
 		if k.told = notifierOf(o.notify); k.told == nil {
 			return "", invalid("InvalidRequest", "no notifier %d", o.notify)
@@ -279,41 +281,29 @@ func (k *call) run(ctx context.Context, c *client, o callOptions, run verb) {
 		stats := seen.Stats()
 		c.count(stats)
 		if last.err != nil {
-			last.err = &callError{last.err, encodeStats(stats), k.log}
+			last.err = &callError{last.err, encodeStats(stats), k.said()}
 		} else {
-			last.text += record + encodeStats(stats) + record + strings.Join(k.log, unit)
+			last.text += record + encodeStats(stats) + record + strings.Join(k.said(), unit)
 		}
-		k.end(ctx, last)
+		k.answers <- last
+		k.tell()
+		k.cancel(nil)
 	}()
 	if o.timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, o.timeout)
 		defer stop()
 	}
-	last.text, last.err = run(ctx, c, o, func(text string) bool { return k.give(ctx, answer{text: text}) })
-}
-
-// give waits until there is room for a part and is false when nobody wants it.
-func (k *call) give(ctx context.Context, a answer) bool {
-	select {
-	case k.answers <- a:
-		k.tell()
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// end hands out the last answer. Where the call was cancelled and the room is
-// taken by a part that nobody fetched, nobody will fetch the end.
-func (k *call) end(ctx context.Context, last answer) {
-	select {
-	case k.answers <- last:
-		k.tell()
-	default:
-		k.give(ctx, last)
-	}
-	k.cancel(nil)
+	last.text, last.err = run(ctx, c, o, func(text string) bool {
+		select {
+		case k.part <- struct{}{}:
+			k.answers <- answer{text: text}
+			k.tell()
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	})
 }
 
 func (k *call) tell() {
@@ -331,6 +321,12 @@ func (k *call) note(line string) {
 	if len(k.log) < maxLog {
 		k.log = append(k.log, strings.Map(printable, line))
 	}
+}
+
+func (k *call) said() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.log
 }
 
 // printable keeps our separators, and escape sequences of a server's, out of a line.
@@ -387,15 +383,21 @@ func Wait(request string) (text string, err error) {
 
 func wait(id int64, k *call, millis int64) (string, error) {
 	var a answer
-	timer := time.NewTimer(time.Duration(millis) * time.Millisecond)
-	defer timer.Stop()
 	select {
 	case a = <-k.answers:
-	case <-timer.C:
-		return pendingAnswer, nil
+	default:
+		timer := time.NewTimer(time.Duration(millis) * time.Millisecond)
+		defer timer.Stop()
+		select {
+		case a = <-k.answers:
+		case <-timer.C:
+			return pendingAnswer, nil
+		}
 	}
 	if a.last {
 		forget(id)
+	} else {
+		<-k.part
 	}
 	return a.text, a.err
 }

@@ -3,8 +3,12 @@ package bridge_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,7 +73,7 @@ func TestAListingCrossesAsOneString(t *testing.T) {
 	text, err = finish(t, id, text, err)
 	require.NoError(t, err)
 	parts := strings.Split(text, "\x1e")
-	require.Len(t, parts, 3)
+	require.Len(t, parts, 5)
 	require.Equal(t, "D1", parts[0])
 	require.Equal(t, request("aaa", "eu-west-1", "2020-01-02T03:04:05.060000+00:00", "b/b", "", "2024-03-01T12:00:00+00:00"), parts[1])
 	index, failed, _ := strings.Cut(parts[2], "\x1f")
@@ -88,7 +92,7 @@ func TestAStreamCrossesPageByPage(t *testing.T) {
 	for {
 		text, err = finish(t, id, text, err)
 		require.NoError(t, err)
-		if text == "D" {
+		if strings.HasPrefix(text, "D") {
 			break
 		}
 		require.True(t, strings.HasPrefix(text, "M\x1e"))
@@ -126,6 +130,28 @@ func TestAStreamThatNobodyReadsIsCancelled(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestAStreamsEndIsNotLostBehindAPageThatWaits(t *testing.T) {
+	server := serve(t, fakes3.Options{N: 50_000})
+	for sentence, end := range map[string]func(client string){
+		"deadline": func(string) { time.Sleep(250 * time.Millisecond) },
+		"close": func(client string) {
+			_, err := bridge.Close(client)
+			require.NoError(t, err)
+		},
+	} {
+		client := open(t, server.URL)
+		id := call()
+		text, err := bridge.Start(request(client, id, "1000", "pages", "timeout=0.2"))
+		end(client)
+		for i := 0; err == nil; i++ {
+			require.False(t, strings.HasPrefix(text, "D"), sentence)
+			require.Less(t, i, 60, sentence)
+			text, err = bridge.Wait(request(id, "50"))
+		}
+		require.NotEqual(t, "UnknownCall", decode(t, err)["code"], sentence)
+	}
+}
+
 func TestCloseEndsTheCallsUnderWay(t *testing.T) {
 	server := serve(t, fakes3.Options{N: 1})
 	require.NoError(t, server.Order(fakes3.Fault{Kind: fakes3.BlackHole}))
@@ -150,7 +176,7 @@ func TestReadyTellsWhenAConnectionIsOpen(t *testing.T) {
 	text, err := bridge.Start(request(client, id, "1000", "ready", "timeout=5"))
 	text, err = finish(t, id, text, err)
 	require.NoError(t, err)
-	require.Equal(t, "D1", text)
+	require.True(t, strings.HasPrefix(text, "D1\x1e"))
 
 	refused := open(t, "http://127.0.0.1:1", "preconnect=1")
 	for range 2 {
@@ -167,10 +193,132 @@ func TestRegionsCrossInTheirOrder(t *testing.T) {
 	text, err := bridge.Start(request(open(t, server.URL), id, "1000", "regions", "name=bucket-00002", "name=none-such", "name=bucket-00000"))
 	text, err = finish(t, id, text, err)
 	require.NoError(t, err)
-	parts := strings.Split(text[1:], "\x1f")
+	text, _, _ = strings.Cut(text[1:], "\x1e")
+	parts := strings.Split(text, "\x1f")
 	require.Equal(t, "eu-west-1", parts[0])
 	require.Contains(t, parts[1], `"kind":"not_found"`)
 	require.Equal(t, "us-east-1", parts[2])
+}
+
+func TestACallTellsWhatItDid(t *testing.T) {
+	server := serve(t, fakes3.Options{N: 3, Quirks: fakes3.NeverTell})
+	require.NoError(t, server.Order(fakes3.Fault{Kind: fakes3.Status, Status: 500, Op: "list", Times: 1}))
+	client := open(t, server.URL)
+	id := call()
+	text, err := bridge.Start(request(client, id, "1000", "list", "log=1"))
+	text, err = finish(t, id, text, err)
+	require.NoError(t, err)
+	parts := strings.Split(text, "\x1e")
+	counts := strings.Split(parts[3], "\x1f")
+	require.Equal(t, []string{"5", "1"}, counts[:2], "two listings and three look-ups, of which one is a retry")
+	require.NotEqual(t, "0", counts[2])
+	require.NotEqual(t, "0", counts[3])
+	require.Equal(t, "0", counts[4])
+	require.NotEqual(t, "0", counts[5])
+	for _, line := range []string{"answered 500", "retrying after: InternalError", "3 to look up", `region of "bucket-00001" is us-west-2, from HeadBucket`} {
+		require.Contains(t, parts[4], line)
+	}
+	require.NotContains(t, text, "canary-secret")
+
+	id = call()
+	text, err = bridge.Start(request(client, id, "1000", "list"))
+	text, err = finish(t, id, text, err)
+	require.NoError(t, err)
+	require.Empty(t, strings.Split(text, "\x1e")[4])
+	total, err := bridge.Info(client)
+	require.NoError(t, err)
+	require.Equal(t, "6", strings.Split(total, "\x1f")[0])
+	require.Equal(t, "3", strings.Split(total, "\x1f")[4], "remembered regions")
+
+	require.NoError(t, server.Order(fakes3.Fault{Kind: fakes3.Deny}))
+	id = call()
+	text, err = bridge.Start(request(client, id, "1000", "list", "log=1"))
+	_, err = finish(t, id, text, err)
+	fields := decode(t, err)
+	require.Equal(t, "1", strings.Split(fields["stats"].(string), "\x1f")[0])
+	require.Len(t, fields["log"], 1)
+}
+
+func TestTheTraceHeaderGoesAlong(t *testing.T) {
+	var seen atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen.Store(r.Header.Get("X-Amzn-Trace-Id"))
+		fmt.Fprint(w, "<ListAllMyBucketsResult/>")
+	}))
+	defer server.Close()
+	id := call()
+	text, err := bridge.Start(request(open(t, server.URL), id, "1000", "list", "trace=Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"))
+	_, err = finish(t, id, text, err)
+	require.NoError(t, err)
+	require.Equal(t, "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", seen.Load())
+}
+
+func TestALoopHearsOfAnswersThroughOneDescriptor(t *testing.T) {
+	server := serve(t, fakes3.Options{N: 3})
+	client := open(t, server.URL)
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	defer read.Close()
+	notifier, err := bridge.Notify(request("open", fmt.Sprint(write.Fd())))
+	require.NoError(t, err)
+	require.NoError(t, write.Close(), "the notifier has a descriptor of its own")
+	waiting := map[string]bool{}
+	for range 200 {
+		id := call()
+		text, err := bridge.Start(request(client, id, "0", "list", "notify="+notifier))
+		require.NoError(t, err)
+		if text == "P" {
+			waiting[id] = true
+		}
+	}
+	for buffer := make([]byte, 64); len(waiting) > 0; {
+		_, err := read.Read(buffer)
+		require.NoError(t, err)
+		ids, err := bridge.Notify(request("take", notifier))
+		require.NoError(t, err)
+		for id := range strings.SplitSeq(ids, "\x1f") {
+			if !waiting[id] {
+				continue
+			}
+			delete(waiting, id)
+			text, err := bridge.Wait(request(id, "0"))
+			require.NoError(t, err)
+			require.True(t, strings.HasPrefix(text, "D"))
+		}
+	}
+	_, err = bridge.Notify(request("close", notifier))
+	require.NoError(t, err)
+	_, err = bridge.Start(request(client, call(), "0", "list", "notify="+notifier))
+	require.Equal(t, "invalid", decode(t, err)["kind"])
+	_, err = bridge.Notify(request("open", "99999"))
+	require.Equal(t, "invalid", decode(t, err)["kind"])
+}
+
+func TestAnOperationAnswersAsOverHTTP(t *testing.T) {
+	server := serve(t, fakes3.Options{N: 3})
+	client := open(t, server.URL)
+	run := func(verb string, fields ...string) map[string]any {
+		id := call()
+		text, err := bridge.Start(request(append([]string{client, id, "1000", verb}, fields...)...))
+		text, err = finish(t, id, text, err)
+		require.NoError(t, err)
+		text, _, _ = strings.Cut(text[1:], "\x1e")
+		answer := map[string]any{}
+		require.NoError(t, json.Unmarshal([]byte(text), &answer))
+		return answer
+	}
+	listed := run("ListBuckets", "MaxBuckets=2")
+	require.EqualValues(t, 200, listed["status"])
+	require.NotEmpty(t, listed["headers"].(map[string]any)["x-amz-request-id"])
+	result := listed["result"].(map[string]any)
+	require.Equal(t, []any{"bucket-00000", "2024-03-01T12:00:00+00:00", "us-east-1"}, result["buckets"].([]any)[0])
+	require.NotEmpty(t, result["token"])
+	require.Equal(t, "us-west-2", run("GetBucketLocation", "Bucket=bucket-00001")["result"])
+	require.Equal(t, "eu-west-1", run("HeadBucket", "Bucket=bucket-00002")["result"].(map[string]any)["region"])
+	refused := run("ListBuckets", "MaxBuckets=10001")
+	require.EqualValues(t, 400, refused["status"])
+	require.Contains(t, refused["body"], "<Code>InvalidArgument</Code>")
+	require.EqualValues(t, 404, run("HeadBucket", "Bucket=none-such")["status"])
 }
 
 func TestRequestsThatMakeNoSense(t *testing.T) {

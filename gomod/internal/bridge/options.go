@@ -94,12 +94,14 @@ func parseOptions(request string) (o buckets.Options, preconnect bool, err error
 
 // callOptions is what Start is given behind the verb.
 type callOptions struct {
+	verb    string
 	query   buckets.Query
 	names   []string
 	timeout time.Duration
-	notify  int64  // id of a notifier; 0: none
-	log     bool   // say what happens
-	trace   string // X-Amzn-Trace-Id
+	notify  int64             // id of a notifier; 0: none
+	log     bool              // say what happens
+	trace   string            // X-Amzn-Trace-Id
+	input   map[string]string // of an operation, by the API's names
 }
 
 func parseCall(verb string, fields []string) (o callOptions, err error) {
@@ -120,6 +122,11 @@ func parseCall(verb string, fields []string) (o callOptions, err error) {
 			o.log = value == "1"
 		case "trace":
 			o.trace = value
+		case "Bucket", "BucketRegion", "ContinuationToken", "MaxBuckets", "Prefix":
+			if o.input == nil {
+				o.input = map[string]string{}
+			}
+			o.input[name] = value
 		case "name":
 			o.names = append(o.names, value)
 		default:
