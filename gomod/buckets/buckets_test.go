@@ -79,7 +79,7 @@ func TestListLooksUpWhatIsNotToldAndRemembersIt(t *testing.T) {
 	stats := server.Stats()
 	require.EqualValues(t, 2, stats.Lists)
 	require.EqualValues(t, 1000, stats.Heads, "the second listing needs no look-up")
-	require.LessOrEqual(t, stats.Conns, int64(33))
+	require.LessOrEqual(t, stats.Conns, int64(2*32), "net/http may dial while another connection becomes free")
 }
 
 func TestListIsRightWhateverTheServerDoes(t *testing.T) {
