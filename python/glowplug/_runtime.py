@@ -122,7 +122,7 @@ class Call:
             answer: str = module.pybind_Start(request) if request is not None else "P"
             while answer == "P":
                 if monotonic() > self._deadline + GRACE_S:
-                    raise errors.TimeoutError("the call's time-out passed before the answer was whole", code="DeadlineExceeded", retryable=True)
+                    raise errors.TimeoutError("the call's time-out passed before the answer was whole: call again, or raise timeout", code="DeadlineExceeded", retryable=True)
                 answer = module.pybind_Wait(f"{self._id}{UNIT}{SLICE_MS}")
         except RuntimeError as e:
             error = decode(e)

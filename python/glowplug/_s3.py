@@ -56,7 +56,7 @@ DEFAULT_TIMEOUT = 10.0  # seconds
 DEFAULT_RESERVE = 0.25  # seconds of a Lambda's time that are left to the handler
 LEAST_TIME = 0.05  # seconds; a call that has less does not begin
 LONGEST_TIME = 365 * 24 * 3600.0  # seconds; what is longer counts as this
-INIT_WAIT = 0.5  # seconds that S3() waits for its connection inside Lambda
+INIT_WAIT = 0.5  # seconds that S3() waits for its connection
 
 
 class Bucket:
@@ -176,32 +176,42 @@ class BucketList(_Buckets):
         truncated: whether ``limit`` ended the listing ahead of the account's last bucket.
     """
 
-    __slots__ = ("_failed", "_fields", "_items", "truncated")
+    __slots__ = ("_items", "_raw", "truncated")
 
     truncated: bool
+    _items: tuple[Bucket, ...]
+    _raw: tuple[list[str], dict[int, str]] | None
 
     def __init__(self, buckets: Iterable[Bucket] = (), *, truncated: bool = False) -> None:
-        self._items: tuple[Bucket, ...] | None = tuple(buckets)
-        self._fields: list[str] = []
-        self._failed: dict[int, str] = {}
-        self.truncated = truncated
+        _set_items(self, tuple(buckets))
+        _set_raw(self, None)
+        _set_truncated(self, truncated)
 
     @classmethod
     def _of(cls, answer: str) -> BucketList:
-        self = cls()
+        fields, failed, truncated = _parse(answer)
+        self = cls(truncated=truncated)
         # The buckets are made when one is asked for: to_dicts needs none.
-        self._fields, self._failed, self.truncated = _parse(answer)
-        self._items = None
+        _set_raw(self, (fields, failed))
         return self
 
     def _all(self) -> tuple[Bucket, ...]:
-        if self._items is None:
-            self._items = _make(self._fields, self._failed)
-            self._fields = []
+        raw = self._raw
+        if raw is not None:
+            # In this order: another thread finds the raw fields or the buckets.
+            _set_items(self, _make(*raw))
+            _set_raw(self, None)
         return self._items
 
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a BucketList can't be changed: {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a BucketList can't be changed: {name}")
+
     def __len__(self) -> int:
-        return len(self._fields) // 3 if self._items is None else len(self._items)
+        raw = self._raw
+        return len(self._items) if raw is None else len(raw[0]) // 3
 
     @overload
     def __getitem__(self, index: int) -> Bucket: ...
@@ -218,7 +228,8 @@ class BucketList(_Buckets):
     @property
     def errors(self) -> tuple[Bucket, ...]:
         """The buckets whose region could not be had; each has its ``error``."""
-        if self._items is None and not self._failed:
+        raw = self._raw
+        if raw is not None and not raw[1]:
             return ()
         return tuple(b for b in self._all() if b.error is not None)
 
@@ -245,8 +256,9 @@ class BucketList(_Buckets):
         """
         if native:
             return [{**b.to_dict(), "created": b.created} for b in self._all()]  # type: ignore[typeddict-item]
-        if self._items is None and not self._failed:
-            f = self._fields
+        raw = self._raw
+        if raw is not None and not raw[1]:
+            f = raw[0]
             return [{"name": n, "region": r, "created": c or None} for n, r, c in zip(f[::3], f[1::3], f[2::3])]
         return [b.to_dict() for b in self._all()]
 
@@ -265,6 +277,11 @@ class BucketList(_Buckets):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _bucket_list, (self._all(), self.truncated)
+
+
+_set_items = BucketList._items.__set__  # type: ignore[attr-defined]
+_set_raw = BucketList._raw.__set__  # type: ignore[union-attr]
+_set_truncated = BucketList.truncated.__set__  # type: ignore[attr-defined]
 
 
 def _bucket_list(buckets: tuple[Bucket, ...], truncated: bool) -> BucketList:
@@ -295,7 +312,7 @@ def _seconds(name: str, value: SupportsFloat, zero: bool = False) -> float:
     # NaN fails every comparison.
     if not (0 < number < float("inf") or zero and number == 0):
         raise errors.InvalidArgumentError(f"{name}={number:g}: give a positive, finite number of seconds", code="InvalidNumber")
-    return min(number, LONGEST_TIME)
+    return min(number, LONGEST_TIME) or 0.0  # Go would read a minus zero as negative
 
 
 def _count(name: str, value: int, most: int) -> int:
@@ -318,9 +335,9 @@ def _flag(name: str, value: bool) -> str:
 def _endpoint(name: str, value: str) -> str:
     text = _text(name, value)
     scheme, found, rest = text.partition("://")
-    if not found or scheme.lower() not in ("http", "https") or not rest.strip("/") or "@" in rest or " " in text:
+    if not found or scheme.lower() not in ("http", "https") or not rest.strip("/") or any(c in "@?# " for c in text):
         # The value may hold a password: it is not shown.
-        raise errors.InvalidArgumentError(f"{name} is no URL: give one like https://s3.example.com, without user or password", code="InvalidEndpoint")
+        raise errors.InvalidArgumentError(f"{name} is no URL: give one like https://s3.example.com, without user, password or query", code="InvalidEndpoint")
     return text
 
 
@@ -332,15 +349,16 @@ def _style(name: str, value: str) -> str:
 
 def _environment() -> str:
     """Return the environment of now, which Go by itself can't see."""
-    return "".join(f"{UNIT}${k}={v}" for k, v in os.environ.items() if v.isprintable() or _carries(v))
+    pairs = (f"{k}={v}" for k, v in os.environ.items())
+    return "".join(f"{UNIT}${pair}" for pair in pairs if pair.isprintable() or _carries(pair))
 
 
-def _carries(value: str) -> bool:
+def _carries(text: str) -> bool:
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
-    return UNIT not in value
+    return UNIT not in text
 
 
 class S3:
@@ -370,16 +388,16 @@ class S3:
             ``AWS_USE_DUALSTACK_ENDPOINT``).
         ca_bundle: file of PEM certificates to trust in place of the system's (``AWS_CA_BUNDLE``).
         cache_ttl: seconds that a looked-up region is remembered; 0: not at all.
-        preconnect: True: get credentials and connect now, before the first call. "auto":
-            inside Lambda wait for it, at most 0.5 s, so that it happens in INIT; elsewhere do
-            it in the background. False: at the first call. A failure is kept for that call.
+        preconnect: True: get credentials and connect before S3() returns, for at most 0.5 s.
+            "auto": the same inside Lambda, so that it happens in INIT; elsewhere it happens in
+            the background. False: at the first call. A failure is left to that call.
 
     Raises:
         errors.InvalidArgumentError: an argument can't be used. What the environment or the
             profile says wrong is raised by the first call.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_id", "_lock", "_owner", "_request", "_shown", "_timeout")
+    __slots__ = ("__weakref__", "_closed", "_id", "_lock", "_request", "_shown", "_timeout")
 
     def __init__(
         self,
@@ -402,10 +420,8 @@ class S3:
         cache_ttl: float = 300.0,
         preconnect: Literal["auto"] | bool = "auto",
     ) -> None:
-        # Set first: __del__ runs even when a check below raises.
         self._id: int | None = None
         self._closed = False
-        self._owner: int | None = None
         self._lock = _thread.allocate_lock()
 
         if (access_key_id is None) != (secret_access_key is None) or session_token is not None and access_key_id is None:
@@ -432,22 +448,25 @@ class S3:
         option("addressing_style", addressing_style, _style)
         option("use_fips", use_fips, _flag)
         option("use_dualstack", use_dualstack, _flag)
-        option("ca_bundle", ca_bundle if ca_bundle is None else os.fspath(ca_bundle), _text)
+        option("ca_bundle", ca_bundle.__fspath__() if hasattr(ca_bundle, "__fspath__") else ca_bundle, _text)
         options.append(f"{UNIT}cache_ttl={_seconds('cache_ttl', cache_ttl, True):.9g}")
 
-        self._timeout = DEFAULT_TIMEOUT if timeout is None else float(timeout)
+        self._timeout = DEFAULT_TIMEOUT if timeout is None else _seconds("timeout", timeout)
         self._shown = f"S3(region={region!r}, endpoint_url={endpoint_url!r}, profile={profile!r})"
         self._request = "".join(options) + _environment()
         if not preconnect:
             return
         self._request = f"{UNIT}preconnect=1{self._request}"
-        if preconnect == "auto" and "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        if preconnect is True or "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
             try:
                 self.wait_ready(INIT_WAIT)
             except errors.GlowplugError:
                 pass  # the first call meets the same cause, or finds it gone
         elif not _runtime.loaded_by_parent():
-            _thread.start_new_thread(self._open_quietly, ())
+            try:
+                _thread.start_new_thread(self._open_quietly, ())
+            except RuntimeError:
+                pass  # no thread to be had, as while the interpreter shuts down: the first call opens the client
 
     def _open_quietly(self) -> None:
         try:
@@ -468,7 +487,6 @@ class S3:
                     self._id = int(native.pybind_Open(self._request))
                 except RuntimeError as e:
                     raise _runtime.decode(e) from None
-                self._owner = os.getpid()
             return self._id
         finally:
             self._lock.release()
@@ -476,16 +494,18 @@ class S3:
     def _deadline(self, timeout: float | None, context: LambdaContext | None, reserve: float) -> float:
         now = monotonic()
         left = self._timeout if timeout is None else _seconds("timeout", timeout)
+        reserve = _seconds("reserve", reserve, True)
         if context is not None:
             try:
                 remaining = context.get_remaining_time_in_millis() / 1000
             except (AttributeError, TypeError):
                 raise errors.ArgumentTypeError("context has no get_remaining_time_in_millis(): give the context of the Lambda's handler") from None
-            left = min(left, remaining - _seconds("reserve", reserve, True))
-            if left < LEAST_TIME:
+            if remaining - reserve < LEAST_TIME:
                 raise errors.TimeoutError(
-                    f"the Lambda has {remaining:.2f} s left, of which reserve={reserve} is kept: no time for the call", code="DeadlineExceeded"
+                    f"the Lambda has {remaining:.2f} s left, of which reserve={reserve:g} is kept: no time for the call; raise the function's timeout",
+                    code="DeadlineExceeded",
                 )
+            left = min(left, remaining - reserve)
         return now + left
 
     def _call(self, verb: str, options: str, deadline: float) -> str:
@@ -656,8 +676,9 @@ class S3:
         self.close()
 
     def __del__(self) -> None:
-        # A client that was never opened has nothing in Go; a child may not enter it at all.
-        if self._id is not None and not self._closed and not _runtime.loaded_by_parent():
+        # A client that was never opened has nothing in Go, and no attributes where __init__ did not
+        # begin; a child may not enter it at all.
+        if getattr(self, "_id", None) is not None and not self._closed and not _runtime.loaded_by_parent():
             try:
                 self.close()
             except BaseException:

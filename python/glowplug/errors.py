@@ -71,7 +71,7 @@ class GlowplugError(Exception):
         self.retryable = retryable
 
     def __str__(self) -> str:
-        where = f'{self.operation} "{self.bucket}"' if self.bucket else self.operation
+        where = f'{self.operation} "{self.bucket}"' if self.operation and self.bucket else self.operation
         what = f"{self.code} (HTTP {self.status})" if self.code and self.status else self.code
         return ": ".join(part for part in (where, what, self.message or self.kind) if part)
 
