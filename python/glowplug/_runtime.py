@@ -1,13 +1,15 @@
-"""The native library: loaded on first use, never entered by a forked child.
+"""The native library: loaded on first use, and anew in a forked child.
 
 Go does not survive ``fork``: a child of a process that has loaded the library
-hangs in its first call. So the process id is compared on every way in.
+would hang in its first call. So the process id is compared on every way in, and
+such a child loads a fresh copy, with a Go of its own, and never enters the old.
 """
 
 from __future__ import annotations
 
 import _thread
 import os
+import sys
 from itertools import count
 from time import monotonic, sleep
 
@@ -26,57 +28,130 @@ GRACE_S = 0.1
 UNIT = "\x1f"
 RECORD = "\x1e"
 
-_native: ModuleType | None = None
-_owner: int | None = None  # the process that began to load the library
-_lock = _thread.allocate_lock()
+_native: ModuleType | None = None  # of this process or, until native() is called, of its parent
+_owner: int | None = None  # the process that _native belongs to
+_generation = 0  # how many copies were loaded, by this process and its ancestors
+lock = _thread.allocate_lock()  # held across a fork: what it guards is whole in the child
 _next_call = count(1).__next__
 _under_way: set[int] = set()
 _ended = False
 
 
-def loaded_by_parent() -> bool:
-    """Tell whether the library in this process is a dead copy of the parent's."""
+def is_dead() -> bool:
+    """Tell whether what is loaded belongs to a parent process: nothing of it may be called."""
     return _owner is not None and _owner != os.getpid()
 
 
 def native() -> ModuleType:
-    """Return the native module, loading it on first use.
+    """Return the native module of this process, loading it on first use.
 
     Raises:
-        errors.ForkError: the process is a child of one that had loaded it.
+        errors.ForkError: in a child of a process that had loaded it, where a fresh copy can't be loaded.
+        errors.UnsupportedError: this interpreter can't load it.
     """
-    if loaded_by_parent():
-        raise errors.ForkError(
-            "this process was forked after glowplug had started; make glowplug.S3() in the child only, or start children with spawn",
-            code="ForkedAfterStart",
-        )
-    return _native or _load()
+    if _owner == os.getpid() and _native is not None:
+        return _native
+    return _load()
 
 
 def _load() -> ModuleType:
     global _native, _owner
-    with _lock:
-        if _native is None:
-            _owner = os.getpid()
-            from . import _native as module
-
+    with lock:
+        if is_dead():
+            _native, _owner = _load_copy(), os.getpid()
+            _under_way.clear()
+        elif _native is None:
             import atexit
 
+            try:
+                from . import _native as module
+            except ImportError as e:
+                raise errors.UnsupportedError(
+                    f"the native library can't be loaded ({e}): glowplug needs CPython 3.10 or later on glibc, in the main interpreter",
+                    code="LibraryNotLoaded",
+                ) from e
+            _native, _owner = module, os.getpid()
             atexit.register(_at_exit)
-            _native = module
+        assert _native is not None
         return _native
+
+
+def _load_copy() -> ModuleType:
+    """Load the library once more, with a Go runtime of its own.
+
+    The dynamic linker and Python both know a library by its path and its inode:
+    the copy has others, and each generation of forks a path that none had before.
+    """
+    global _generation
+    from _imp import create_dynamic, exec_dynamic
+    from importlib.machinery import ExtensionFileLoader, ModuleSpec
+
+    assert _native is not None and _native.__spec__ is not None
+    name, _generation = _native.__spec__.name, _generation + 1
+    source = os.path.join(os.path.dirname(__file__), "_native.abi3.so")
+    failures: list[str] = []
+    for make in (_copy_in_memory, _copy_on_disk):
+        try:
+            fd, path = make(source)
+        except (OSError, AttributeError) as e:
+            failures.append(str(e))
+            continue
+        try:
+            spec = ModuleSpec(name, ExtensionFileLoader(name, path), origin=path)
+            module = create_dynamic(spec)
+            exec_dynamic(module)
+            sys.modules[name] = module
+            return module
+        except ImportError as e:
+            failures.append(str(e))
+        finally:
+            os.close(fd)
+            if make is _copy_on_disk:
+                os.unlink(path)
+    raise errors.ForkError(
+        f"this process was forked after glowplug had started, and a fresh copy of its library can't be loaded ({'; '.join(failures)}); "
+        "make glowplug.S3() in the child only, or start children with spawn",
+        code="ForkedAfterStart",
+    )
+
+
+_EXECUTABLE = 0x10  # MFD_EXEC, which kernels before 6.3 do not know
+
+
+def _copy_in_memory(source: str) -> tuple[int, str]:
+    try:
+        fd = os.memfd_create("glowplug", os.MFD_CLOEXEC | _EXECUTABLE)
+    except OSError:
+        fd = os.memfd_create("glowplug")
+    _fill(fd, source)
+    return fd, f"/proc/self/{'./' * _generation}fd/{fd}"
+
+
+def _copy_on_disk(source: str) -> tuple[int, str]:
+    from tempfile import mkstemp
+
+    fd, path = mkstemp(prefix="glowplug-", suffix=".so")
+    _fill(fd, source)
+    return fd, path
+
+
+def _fill(fd: int, source: str) -> None:
+    with open(source, "rb") as f:
+        size, done = os.fstat(f.fileno()).st_size, 0
+        while done < size:
+            done += os.sendfile(fd, f.fileno(), done, size - done)
 
 
 # A fork waits for a load that is under way: half a library is no use to the child.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 def _at_exit() -> None:
     # A daemon thread that came back from Go into an interpreter being torn down would end the process badly.
     global _ended
     _ended = True
-    if _native is None or loaded_by_parent():
+    if _native is None or is_dead():
         return
     for call in tuple(_under_way):
         _native.pybind_Cancel(str(call))
@@ -91,20 +166,51 @@ def decode(error: RuntimeError) -> BaseException:
     return errors._decode(text) if text.startswith('{"kind"') else error
 
 
+def logs() -> bool:
+    """Tell whether somebody listens to the logger ``glowplug`` at DEBUG. Nobody can without having imported logging."""
+    logging = sys.modules.get("logging")
+    return logging is not None and logging.getLogger("glowplug").isEnabledFor(10)
+
+
+def _say(lines: list[str]) -> None:
+    logger = sys.modules["logging"].getLogger("glowplug")
+    for line in lines:
+        logger.debug("%s", line)
+
+
 class Call:
     """One operation under way in Go.
 
-    ``take`` returns its parts, of which the last is the answer. ``close`` cancels
-    what is not at its end.
+    ``take`` returns its parts, of which the last is the answer and sets ``done``.
+    ``close`` cancels what is not at its end.
     """
 
-    __slots__ = ("_deadline", "_id", "_request", "done")
+    __slots__ = ("_deadline", "_logs", "_owner", "_request", "done", "id", "stats")
 
-    def __init__(self, client: int, verb: str, options: str, deadline: float) -> None:
-        self._id = _next_call()
-        self._deadline = deadline
-        self._request: str | None = f"{client}{UNIT}{self._id}{UNIT}{SLICE_MS}{UNIT}{verb}{options}"
+    def __init__(self, client: int, verb: str, options: str, deadline: float, notifier: str = "") -> None:
+        self.id = _next_call()
         self.done = False
+        self.stats = ""
+        self._owner = os.getpid()
+        self._deadline = deadline
+        self._logs = logs()
+        if self._logs:
+            options += f"{UNIT}log=1"
+        if notifier:
+            options += f"{UNIT}notify={notifier}"
+        trace = os.environ.get("_X_AMZN_TRACE_ID")
+        if trace and UNIT not in trace and "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+            options += f"{UNIT}trace={trace}"
+        self._request: str | None = f"{client}{UNIT}{self.id}{UNIT}{0 if notifier else SLICE_MS}{UNIT}{verb}{options}"
+
+    def _enter(self) -> ModuleType:
+        if self._owner != os.getpid():
+            self.done = True
+            raise errors.ForkError("this call began before the process was forked: begin it again in the child", code="CallOfParent")
+        if _ended:
+            self.done = True
+            raise errors.CancelledError("the interpreter is shutting down", code="Shutdown")
+        return native()
 
     def take(self) -> str:
         """Wait for the next part, in slices between which Python handles signals.
@@ -112,38 +218,66 @@ class Call:
         Raises:
             errors.GlowplugError: what the operation failed with.
         """
-        module = native()
-        if _ended:
-            self.done = True
-            raise errors.CancelledError("the interpreter is shutting down", code="Shutdown")
-        _under_way.add(self._id)
+        answer = self.poll()
+        while answer is None:
+            answer = self.poll(SLICE_MS)
+        return answer
+
+    def poll(self, millis: int = 0) -> str | None:
+        """Begin the call if it has not begun, else wait that long for its next part; None: not yet.
+
+        Raises:
+            errors.GlowplugError: as :meth:`take`.
+        """
+        module = self._enter()
+        _under_way.add(self.id)
         try:
             request, self._request = self._request, None
-            answer: str = module.pybind_Start(request) if request is not None else "P"
-            while answer == "P":
-                if monotonic() > self._deadline + GRACE_S:
-                    raise errors.TimeoutError("the call's time-out passed before the answer was whole: call again, or raise timeout", code="DeadlineExceeded", retryable=True)
-                answer = module.pybind_Wait(f"{self._id}{UNIT}{SLICE_MS}")
+            if request is not None:
+                answer: str = module.pybind_Start(request)
+            else:
+                answer = module.pybind_Wait(f"{self.id}{UNIT}{millis}")
         except RuntimeError as e:
-            error = decode(e)
-            self.done = error is not e and not isinstance(error, errors.TimeoutError)
-            raise error from None
+            raise self._failed(e) from None
         finally:
-            _under_way.discard(self._id)
-        self.done = answer[0] == "D"
+            _under_way.discard(self.id)
+        if answer == "P":
+            self.check()
+            return None
+        if answer[0] == "D":
+            self.done = True
+            answer, self.stats, log = answer.rsplit(RECORD, 2)
+            if log:
+                _say(log.split(UNIT))
         return answer
+
+    def check(self) -> None:
+        """Raise TimeoutError where Go has not noticed the deadline."""
+        if monotonic() > self._deadline + GRACE_S:
+            raise errors.TimeoutError("the call's time-out passed before the answer was whole: call again, or raise timeout", code="DeadlineExceeded", retryable=True)
+
+    def _failed(self, e: RuntimeError) -> BaseException:
+        error = decode(e)
+        if error is not e:
+            # What is no error of ours comes from a signal's handler, and the call goes on.
+            self.done = True
+            if isinstance(error, errors.GlowplugError):
+                self.stats = error._stats
+                if self._logs:
+                    _say([*error._log, f"failed: {error}"])
+        return error
 
     def close(self) -> None:
         """Cancel the call unless it has ended. Never raises."""
-        if not self.done and not loaded_by_parent() and _native is not None:
+        if not self.done and self._owner == os.getpid() and not is_dead() and _native is not None:
             self.done = True
-            _native.pybind_Cancel(str(self._id))
+            _native.pybind_Cancel(str(self.id))
 
 
-def call(client: int, verb: str, options: str, deadline: float) -> str:
-    """Run one operation to its end and return its answer."""
+def call(client: int, verb: str, options: str, deadline: float) -> tuple[str, str]:
+    """Run one operation to its end; return its answer and its counts."""
     operation = Call(client, verb, options, deadline)
     try:
-        return operation.take()
+        return operation.take(), operation.stats
     finally:
         operation.close()

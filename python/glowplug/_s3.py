@@ -150,6 +150,52 @@ def _bucket(name: str, region: str | None, created: str, error: errors.GlowplugE
     return b
 
 
+class Stats:
+    """What calls did. Immutable; compares.
+
+    Attributes:
+        requests: sent, retries included.
+        retries: of those, sent again after a failure.
+        connections: opened for these requests; the one that S3() opened ahead is not among them.
+        bytes: of bodies received.
+        cache_hits: regions that were remembered from an earlier look-up.
+        first_byte: seconds from the call's start to the head of its first answer, None where none came.
+    """
+
+    __slots__ = ("bytes", "cache_hits", "connections", "first_byte", "requests", "retries")
+
+    requests: int
+    retries: int
+    connections: int
+    bytes: int
+    cache_hits: int
+    first_byte: float | None
+
+    @classmethod
+    def _of(cls, counts: str) -> Stats:
+        self = cls()
+        numbers = [int(n) for n in counts.split(UNIT)] if counts else [0] * 6
+        for name, number in zip(("requests", "retries", "connections", "bytes", "cache_hits"), numbers):
+            object.__setattr__(self, name, number)
+        object.__setattr__(self, "first_byte", numbers[5] / 1e6 if numbers[5] else None)
+        return self
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Stats can't be changed: {name}")
+
+    def _key(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in Stats.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Stats) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Stats({', '.join(f'{name}={getattr(self, name)!r}' for name in sorted(Stats.__slots__))})"
+
+
 def _parse(answer: str) -> tuple[list[str], dict[int, str], bool]:
     """Take an answer apart: name, region and date of each bucket; errors by index; whether it is truncated."""
     head, flat, failed = answer.split(RECORD)
@@ -176,9 +222,10 @@ class BucketList(_Buckets):
         truncated: whether ``limit`` ended the listing ahead of the account's last bucket.
     """
 
-    __slots__ = ("_items", "_raw", "truncated")
+    __slots__ = ("_counts", "_items", "_raw", "truncated")
 
     truncated: bool
+    _counts: str
     _items: tuple[Bucket, ...]
     _raw: tuple[list[str], dict[int, str]] | None
 
@@ -186,13 +233,15 @@ class BucketList(_Buckets):
         _set_items(self, tuple(buckets))
         _set_raw(self, None)
         _set_truncated(self, truncated)
+        _set_counts(self, "")
 
     @classmethod
-    def _of(cls, answer: str) -> BucketList:
+    def _of(cls, answer: str, counts: str = "") -> BucketList:
         fields, failed, truncated = _parse(answer)
         self = cls(truncated=truncated)
         # The buckets are made when one is asked for: to_dicts needs none.
         _set_raw(self, (fields, failed))
+        _set_counts(self, counts)
         return self
 
     def _all(self) -> tuple[Bucket, ...]:
@@ -232,6 +281,11 @@ class BucketList(_Buckets):
         if raw is not None and not raw[1]:
             return ()
         return tuple(b for b in self._all() if b.error is not None)
+
+    @property
+    def stats(self) -> Stats:
+        """What the call that made this list did; it does not pickle, copy or compare with the list."""
+        return Stats._of(self._counts)
 
     def by_region(self) -> dict[str | None, list[Bucket]]:
         """Return the buckets grouped by region; those without a known one stand under None."""
@@ -281,6 +335,7 @@ class BucketList(_Buckets):
 
 _set_items = BucketList._items.__set__  # type: ignore[attr-defined]
 _set_raw = BucketList._raw.__set__  # type: ignore[union-attr]
+_set_counts = BucketList._counts.__set__  # type: ignore[attr-defined]
 _set_truncated = BucketList.truncated.__set__  # type: ignore[attr-defined]
 
 
@@ -397,7 +452,7 @@ class S3:
             profile says wrong is raised by the first call.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_id", "_lock", "_request", "_shown", "_timeout")
+    __slots__ = ("__weakref__", "_closed", "_environment", "_id", "_lock", "_options", "_owner", "_shown", "_timeout")
 
     def __init__(
         self,
@@ -420,9 +475,8 @@ class S3:
         cache_ttl: float = 300.0,
         preconnect: Literal["auto"] | bool = "auto",
     ) -> None:
-        self._id: int | None = None
         self._closed = False
-        self._lock = _thread.allocate_lock()
+        self._adopt()
 
         if (access_key_id is None) != (secret_access_key is None) or session_token is not None and access_key_id is None:
             raise errors.InvalidArgumentError("access_key_id and secret_access_key go together, a session_token with both", code="PartialCredentials")
@@ -453,20 +507,55 @@ class S3:
 
         self._timeout = DEFAULT_TIMEOUT if timeout is None else _seconds("timeout", timeout)
         self._shown = f"S3(region={region!r}, endpoint_url={endpoint_url!r}, profile={profile!r})"
-        self._request = "".join(options) + _environment()
+        self._options = "".join(options)
+        self._environment = _environment()
+        if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            self._survive_snapshot()
         if not preconnect:
             return
-        self._request = f"{UNIT}preconnect=1{self._request}"
+        self._options += f"{UNIT}preconnect=1"
         if preconnect is True or "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-            try:
-                self.wait_ready(INIT_WAIT)
-            except errors.GlowplugError:
-                pass  # the first call meets the same cause, or finds it gone
-        elif not _runtime.loaded_by_parent():
+            self._connect()
+        else:
             try:
                 _thread.start_new_thread(self._open_quietly, ())
             except RuntimeError:
                 pass  # no thread to be had, as while the interpreter shuts down: the first call opens the client
+
+    def _adopt(self) -> None:
+        """Make this client the current process's: what a parent opened, and locked, is not there for a child."""
+        self._id: int | None = None
+        self._lock = _thread.allocate_lock()
+        self._owner = os.getpid()
+
+    def _connect(self) -> None:
+        try:
+            self.wait_ready(INIT_WAIT)
+        except errors.GlowplugError:
+            pass  # the first call meets the same cause, or finds it gone
+
+    def _survive_snapshot(self) -> None:
+        """Register with SnapStart: the library is in the snapshot, credentials and sockets are not."""
+        try:
+            from snapshot_restore_py import register_after_restore, register_before_snapshot
+        except ImportError:
+            return
+        from _weakref import ref
+
+        client = ref(self)
+
+        def before() -> None:
+            if (s3 := client()) is not None and not s3._closed:
+                s3._connect()
+                s3._release()
+
+        def after() -> None:
+            if (s3 := client()) is not None and not s3._closed:
+                s3._environment = _environment()
+                s3._connect()
+
+        register_before_snapshot(before)
+        register_after_restore(after)
 
     def _open_quietly(self) -> None:
         try:
@@ -477,6 +566,10 @@ class S3:
     def _open(self, deadline: float) -> int:
         """Return the id of the client in Go, made on the first call."""
         native = _runtime.native()
+        if self._owner != os.getpid():
+            with _runtime.lock:
+                if self._owner != os.getpid():
+                    self._adopt()
         if not self._lock.acquire(timeout=max(0.0, deadline - monotonic())):
             raise errors.TimeoutError("the call's time-out passed while the library was being loaded", code="DeadlineExceeded", retryable=True)
         try:
@@ -484,7 +577,7 @@ class S3:
                 raise errors.InvalidArgumentError("this client is closed: make another", code="ClientClosed")
             if self._id is None:
                 try:
-                    self._id = int(native.pybind_Open(self._request))
+                    self._id = int(native.pybind_Open(self._options + self._environment))
                 except RuntimeError as e:
                     raise _runtime.decode(e) from None
             return self._id
@@ -508,9 +601,9 @@ class S3:
             left = min(left, remaining - reserve)
         return now + left
 
-    def _call(self, verb: str, options: str, deadline: float) -> str:
+    def _call(self, verb: str, options: str, deadline: float) -> tuple[str, str]:
         client = self._open(deadline)
-        return _runtime.call(client, verb, options + f"{UNIT}timeout={max(1e-3, deadline - monotonic()):.6f}", deadline)
+        return _runtime.call(client, verb, options + _timeout(deadline), deadline)
 
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Connect, if that has not happened, and wait for it.
@@ -522,18 +615,17 @@ class S3:
         Raises:
             errors.GlowplugError: why it can't connect.
         """
-        return self._call("ready", "", self._deadline(timeout, None, 0)) == "D1"
+        return self._call("ready", "", self._deadline(timeout, None, 0))[0] == "D1"
 
-    @staticmethod
-    def _query(prefix: str | None, region: str | None, limit: int | None) -> str:
-        options = ""
-        if prefix is not None:
-            options += f"{UNIT}prefix={_text('prefix', prefix)}"
-        if region is not None:
-            options += f"{UNIT}region={_text('region', region)}"
-        if limit is not None:
-            options += f"{UNIT}limit={_count('limit', limit, 2**31 - 1)}"
-        return options
+    @property
+    def stats(self) -> Stats:
+        """What all ended calls of this client did in this process; ``first_byte`` is the last call's."""
+        if self._id is None or self._closed or self._owner != os.getpid():
+            return Stats._of("")
+        try:
+            return Stats._of(_runtime.native().pybind_Info(str(self._id)))
+        except RuntimeError as e:
+            raise _runtime.decode(e) from None
 
     def list_buckets(
         self,
@@ -568,13 +660,8 @@ class S3:
             errors.ForkError: in a child that was forked after glowplug had started.
             errors.InternalError: a defect of glowplug.
         """
-        if on_error not in ("collect", "raise"):
-            raise errors.InvalidArgumentError(f"on_error={on_error!r:.40}: give 'collect' or 'raise'")
-        options = self._query(prefix, region, limit)
-        found = BucketList._of(self._call("list", options, self._deadline(timeout, context, reserve)))
-        if on_error == "raise":
-            _raise_first(b.error for b in found.errors)
-        return found
+        options = _query(prefix, region, limit, on_error)
+        return _listed(*self._call("list", options, self._deadline(timeout, context, reserve)), on_error)
 
     def iter_buckets(
         self,
@@ -593,30 +680,27 @@ class S3:
         bound the whole iteration; without either, each page may take the client's time-out.
         An error in the middle is raised after the buckets that came before it.
         """
-        if on_error not in ("collect", "raise"):
-            raise errors.InvalidArgumentError(f"on_error={on_error!r:.40}: give 'collect' or 'raise'")
-        options = self._query(prefix, region, limit)
+        options = _query(prefix, region, limit, on_error)
         bounded = timeout is not None or context is not None
         deadline = self._deadline(timeout, context, reserve)
-        return self._pages(options, deadline if bounded else None, on_error == "raise")
+        return self._walk(options, deadline if bounded else None, on_error)
 
-    def _pages(self, options: str, deadline: float | None, strict: bool) -> Iterator[Bucket]:
-        client = self._open(deadline or monotonic() + self._timeout)
-        if deadline is not None:
-            options += f"{UNIT}timeout={max(1e-3, deadline - monotonic()):.6f}"
-        call = _runtime.Call(client, "pages", options, deadline or float("inf"))
+    def _walk(self, options: str, deadline: float | None, on_error: str) -> Iterator[Bucket]:
+        call = self._pages(options, deadline)
         try:
             while True:
                 page = call.take()
                 if call.done:
                     return
-                fields, failed, _ = _parse(page)
-                for bucket in _make(fields, failed):
-                    if strict and bucket.error is not None:
-                        raise bucket.error
-                    yield bucket
+                yield from _page(page, on_error)
         finally:
             call.close()
+
+    def _pages(self, options: str, deadline: float | None, notifier: str = "") -> _runtime.Call:
+        client = self._open(deadline or monotonic() + self._timeout)
+        if deadline is not None:
+            options += _timeout(deadline)
+        return _runtime.Call(client, "pages", options, deadline or float("inf"), notifier)
 
     def bucket_region(self, name: str, *, timeout: float | None = None, context: LambdaContext | None = None, reserve: float = DEFAULT_RESERVE) -> str:
         """Return the region of one bucket, of any account.
@@ -645,29 +729,26 @@ class S3:
         ``"raise"`` the first such error is raised. Errors that are fatal to all (credentials,
         the deadline) are raised either way; see :meth:`list_buckets`.
         """
-        if on_error not in ("collect", "raise"):
-            raise errors.InvalidArgumentError(f"on_error={on_error!r:.40}: give 'collect' or 'raise'")
-        if isinstance(names, (str, bytes)):
-            raise errors.ArgumentTypeError("names is one string: give a list of names, or use bucket_region")
-        wanted = list(dict.fromkeys(_text("a bucket's name", name) for name in names))
+        wanted = _names(names, on_error)
         deadline = self._deadline(timeout, context, reserve)
         if not wanted:
             return {}
-        answer = self._call("regions", "".join(f"{UNIT}name={name}" for name in wanted), deadline)
-        found = {name: errors._decode(text) if text[0] == "{" else text for name, text in zip(wanted, answer[1:].split(UNIT))}
-        if on_error == "raise":
-            _raise_first(region for region in found.values() if isinstance(region, errors.GlowplugError))
-        return found
+        answer, _ = self._call("regions", "".join(f"{UNIT}name={name}" for name in wanted), deadline)
+        return _regions(wanted, answer, on_error)
 
     def close(self) -> None:
         """Cancel the calls under way and close the connections. May be called again."""
-        if _runtime.loaded_by_parent():
-            self._closed = True
+        self._closed = True
+        self._release()
+
+    def _release(self) -> None:
+        """End the client in Go, unless that is a parent's: then there is nothing to end."""
+        if self._owner != os.getpid() or _runtime.is_dead():
             return
         with self._lock:
-            closed, self._closed = self._closed, True
-        if not closed and self._id is not None:
-            _runtime.native().pybind_Close(str(self._id))
+            client, self._id = self._id, None
+        if client is not None:
+            _runtime.native().pybind_Close(str(client))
 
     def __enter__(self) -> Self:
         return self
@@ -676,9 +757,8 @@ class S3:
         self.close()
 
     def __del__(self) -> None:
-        # A client that was never opened has nothing in Go, and no attributes where __init__ did not
-        # begin; a child may not enter it at all.
-        if getattr(self, "_id", None) is not None and not self._closed and not _runtime.loaded_by_parent():
+        # Where __init__ did not begin there are no attributes.
+        if getattr(self, "_id", None) is not None:
             try:
                 self.close()
             except BaseException:
@@ -689,6 +769,56 @@ class S3:
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("an S3 client holds connections and can't be pickled: make one where it is used")
+
+
+def _timeout(deadline: float) -> str:
+    return f"{UNIT}timeout={max(1e-3, deadline - monotonic()):.6f}"
+
+
+def _check_on_error(on_error: str) -> None:
+    if on_error not in ("collect", "raise"):
+        raise errors.InvalidArgumentError(f"on_error={on_error!r:.40}: give 'collect' or 'raise'")
+
+
+def _query(prefix: str | None, region: str | None, limit: int | None, on_error: str) -> str:
+    _check_on_error(on_error)
+    options = ""
+    if prefix is not None:
+        options += f"{UNIT}prefix={_text('prefix', prefix)}"
+    if region is not None:
+        options += f"{UNIT}region={_text('region', region)}"
+    if limit is not None:
+        options += f"{UNIT}limit={_count('limit', limit, 2**31 - 1)}"
+    return options
+
+
+def _listed(answer: str, counts: str, on_error: str) -> BucketList:
+    found = BucketList._of(answer, counts)
+    if on_error == "raise":
+        _raise_first(b.error for b in found.errors)
+    return found
+
+
+def _page(answer: str, on_error: str) -> Iterator[Bucket]:
+    fields, failed, _ = _parse(answer)
+    for bucket in _make(fields, failed):
+        if on_error == "raise" and bucket.error is not None:
+            raise bucket.error
+        yield bucket
+
+
+def _names(names: Iterable[str], on_error: str) -> list[str]:
+    _check_on_error(on_error)
+    if isinstance(names, (str, bytes)):
+        raise errors.ArgumentTypeError("names is one string: give a list of names, or use bucket_region")
+    return list(dict.fromkeys(_text("a bucket's name", name) for name in names))
+
+
+def _regions(wanted: list[str], answer: str, on_error: str) -> dict[str, str | errors.GlowplugError]:
+    found = {name: errors._decode(text) if text[0] == "{" else text for name, text in zip(wanted, answer[1:].split(UNIT))}
+    if on_error == "raise":
+        _raise_first(region for region in found.values() if isinstance(region, errors.GlowplugError))
+    return found
 
 
 def _raise_first(failures: Iterable[errors.GlowplugError | None]) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "ServiceError",
     "ThrottledError",
     "TimeoutError",
+    "UnsupportedError",
 ]
 
 
@@ -49,6 +50,10 @@ class GlowplugError(Exception):
     """
 
     kind: str = "unknown"
+
+    # What the call did until then; see S3.stats.
+    _stats: str = ""
+    _log: list[str] = []
 
     def __init__(
         self,
@@ -162,9 +167,15 @@ class ResponseError(GlowplugError):
 
 
 class ForkError(GlowplugError, RuntimeError):
-    """The process was forked after glowplug had started, and Go does not survive that."""
+    """In a forked child: the call began in the parent, or a fresh copy of the library can't be loaded."""
 
     kind = "fork"
+
+
+class UnsupportedError(GlowplugError, ImportError):
+    """The native library can't be loaded here: another Python, another libc, a sub-interpreter."""
+
+    kind = "unsupported"
 
 
 class InternalError(GlowplugError, RuntimeError):
@@ -201,4 +212,7 @@ def _decode(text: str) -> GlowplugError:
 
     fields = json.loads(text)
     leaf = _LEAVES.get(fields.pop("kind", ""), InternalError)
-    return leaf(fields.pop("message", ""), **fields)
+    stats, log = fields.pop("stats", ""), fields.pop("log", [])
+    error = leaf(fields.pop("message", ""), **fields)
+    error._stats, error._log = stats, log
+    return error
