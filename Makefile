@@ -56,7 +56,7 @@ audit: dist/.stamp build/faults/.stamp ## check what the wheels promise: tag, AB
 	$(BUILD) manylinux/audit.py dist/*.whl build/faults/*.whl
 
 .PHONY: lint
-lint: .venv/test/.stamp build/typed/.stamp ## gofmt, go vet, the ABI header, mypy.stubtest, pyright strict
+lint: .venv/test/.stamp build/typed/.stamp ## gofmt, go vet, the ABI header, mypy.stubtest, pyright strict and its verifytypes
 	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l gomod); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
 	cd gomod && $(GO) vet ./...
 	cd gomod/pybind && $(GO) vet .
@@ -65,6 +65,12 @@ lint: .venv/test/.stamp build/typed/.stamp ## gofmt, go vet, the ABI header, myp
 	else echo '*** NO C COMPILER OR NO PYTHON HEADERS: manylinux/abi3.h IS NOT CHECKED ***'; fi
 	cd build && $(TEST) -m mypy.stubtest glowplug --mypy-config-file ../pyproject.toml
 	.venv/test/bin/pyright
+	@# It finds the installed wheel by the python on PATH, from a folder without sources.
+	cd build && PATH="$(CURDIR)/.venv/test/bin:$$PATH" pyright --verifytypes glowplug --ignoreexternal
+
+.PHONY: reference
+reference: .venv/test/.stamp ## write docs/reference.md from the docstrings
+	.venv/test/bin/python docs/generate.py
 
 .PHONY: clean
 clean: ## remove what the other targets made

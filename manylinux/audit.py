@@ -39,7 +39,7 @@ def files(wheel: Path, archive: ZipFile) -> Iterator[str]:
     """The wheel holds the package's sources, the library, its stub and the metadata: nothing generated, nothing else."""
     name, version = wheel.name.split("-")[:2]
     info = f"{name}-{version}.dist-info"
-    sources = {f"glowplug/{file.name}" for file in (ROOT / "python/glowplug").iterdir() if file.suffix in (".py", ".pyi")}
+    sources = {str(file.relative_to(ROOT / "python")) for file in (ROOT / "python/glowplug").rglob("*") if file.suffix in (".py", ".pyi")}
     metadata = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")
     expected = sources | {LIBRARY, "glowplug/_native.pyi", "glowplug/py.typed"} | {f"{info}/{file}" for file in metadata}
     for file in sorted(expected ^ set(archive.namelist())):

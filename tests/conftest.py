@@ -47,7 +47,7 @@ def running_fake() -> Iterator[servers.Server]:
 @pytest.fixture
 def fake(running_fake: servers.Server, environment: pytest.MonkeyPatch) -> Iterator[servers.Server]:
     """The fake S3 with ten buckets and no faults, as ``AWS_ENDPOINT_URL_S3``."""
-    running_fake.control(clear=True, reset_stats=True, n=10, quirks="", keys=[], region="")
+    running_fake.control(clear=True, reset_stats=True, n=10, quirks="", keys=[], region="", delay=0)
     environment.setenv("AWS_ENDPOINT_URL_S3", running_fake.url)
     yield running_fake
     running_fake.control(clear=True)

@@ -1,7 +1,7 @@
-"""The fake S3 held against others: moto and versitygw get the very same raw requests, and the
-documented or recorded answers of S3 itself are compared where those two differ from it.
+"""The fakes of S3, that in Go and the users' in Python, held against others: moto and versitygw get the very same raw
+requests, and the documented or recorded answers of S3 itself are compared where those two differ from it.
 
-``S3`` says what S3 answers, and so the fake; ``DIFFERENCES`` lists every known departure of another
+``S3`` says what S3 answers, and so the fakes; ``DIFFERENCES`` lists every known departure of another
 server with its reason. A departure that is not listed fails, and so does one that has gone.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from glowplug.testing import FakeS3
 
 import servers
 
@@ -193,8 +194,17 @@ DIFFERENCES: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def fake() -> Generator[servers.Server, None, None]:
+def in_process(s: FakeS3) -> servers.Server:
+    return servers.Server("testing", s.url)
+
+
+@pytest.fixture(scope="module", params=["fakes3", "testing"])
+def fake(request: pytest.FixtureRequest) -> Generator[servers.Server, None, None]:
+    """One of our own: in Go for our tests, in Python (glowplug.testing) for our users'."""
+    if request.param == "testing":
+        with FakeS3(N, keys={FakeS3.ACCESS_KEY: FakeS3.SECRET_KEY}) as s:
+            yield in_process(s)
+        return
     servers.require("fakes3")
     with servers.fakes3(N, verify=True) as s:
         yield s
@@ -210,7 +220,7 @@ def others() -> Generator[dict[str, servers.Server], None, None]:
 
 
 @pytest.mark.parametrize("request_", S3, ids=" ".join)
-def test_the_fake_answers_as_s3(fake: servers.Server, request_: tuple[str, ...]) -> None:
+def test_the_fakes_answer_as_s3(fake: servers.Server, request_: tuple[str, ...]) -> None:
     assert describe(send(fake, *request_)) == S3[request_]
 
 
@@ -346,20 +356,31 @@ def test_the_bounds_of_max_buckets_are_those_of_the_service_model(fake: servers.
         assert send(fake, "GET", f"/?max-buckets={n}").status == status
 
 
-def test_the_documented_examples() -> None:
-    """examples-1.json of botocore, and the notes of GetBucketLocation about null and EU."""
+@pytest.fixture(params=["fakes3", "testing"])
+def documented(request: pytest.FixtureRequest) -> Generator[servers.Server, None, None]:
+    """One of our own with the buckets of the service model's examples, and an old one of eu-west-1."""
+    if request.param == "testing":
+        with FakeS3([("examplebucket", "us-west-2"), "acl1"]) as s:
+            s.add_bucket("old", "eu-west-1", created=datetime(2013, 12, 31, tzinfo=timezone.utc))
+            yield in_process(s)
+        return
     servers.require("fakes3")
-    loader = Session().get_component("data_loader")
-    examples = loader.load_data("s3/2006-03-01/examples-1")["examples"]
     with servers.fakes3(0, old_eu=True) as s:
         s.control(buckets=[{"name": "examplebucket", "region": "us-west-2"}, {"name": "acl1"}, {"name": "old", "region": "eu-west-1"}])
-        client = s.client()
-        for example in examples["GetBucketLocation"]:
-            assert client.get_bucket_location(**example["input"])["LocationConstraint"] == example["output"]["LocationConstraint"]
-        for example in examples["HeadBucket"]:
-            assert client.head_bucket(**example["input"])["BucketRegion"] == "us-east-1"
-        assert client.get_bucket_location(Bucket="acl1")["LocationConstraint"] is None
-        assert client.get_bucket_location(Bucket="old")["LocationConstraint"] == "EU"
+        yield s
+
+
+def test_the_documented_examples(documented: servers.Server) -> None:
+    """examples-1.json of botocore, and the notes of GetBucketLocation about null and EU."""
+    loader = Session().get_component("data_loader")
+    examples = loader.load_data("s3/2006-03-01/examples-1")["examples"]
+    client = documented.client()
+    for example in examples["GetBucketLocation"]:
+        assert client.get_bucket_location(**example["input"])["LocationConstraint"] == example["output"]["LocationConstraint"]
+    for example in examples["HeadBucket"]:
+        assert client.head_bucket(**example["input"])["BucketRegion"] == "us-east-1"
+    assert client.get_bucket_location(Bucket="acl1")["LocationConstraint"] is None
+    assert client.get_bucket_location(Bucket="old")["LocationConstraint"] == "EU"
 
 
 # Answers of the real service, as reports quote them; ids and tokens are shortened.
@@ -375,15 +396,23 @@ RECORDED = {
 }
 
 
+def same(answer: Answer, recorded: tuple[int, str]) -> None:
+    want = ElementTree.fromstring(recorded[1])
+    assert answer.status == recorded[0]
+    assert answer.root is not None and shape(answer.root) == shape(want)
+    assert answer.texts("Message") == [want.findtext("Message")]
+
+
+def test_recorded_answers_of_the_users_fake() -> None:
+    with FakeS3(1, region="us-east-1") as local_s3:
+        s = in_process(local_s3)
+        same(send(s, "GET", "/?bucket-region=eu-west-1"), RECORDED["a region that is not the endpoint's"])
+        anonymous = send(s, "GET", "/", "nobody")
+        assert (anonymous.status, anonymous.headers["content-length"], anonymous.body) == (307, "0", b"")
+
+
 def test_recorded_answers() -> None:
     servers.require("fakes3")
-
-    def same(answer: Answer, recorded: tuple[int, str]) -> None:
-        want = ElementTree.fromstring(recorded[1])
-        assert answer.status == recorded[0]
-        assert answer.root is not None and shape(answer.root) == shape(want)
-        assert answer.texts("Message") == [want.findtext("Message")]
-
     with servers.fakes3(1, region="us-east-1") as s:
         same(send(s, "GET", "/?bucket-region=eu-west-1"), RECORDED["a region that is not the endpoint's"])
         s.control(keys=[{"id": s.access_key, "secret": s.secret_key, "expires": datetime(2020, 1, 1, tzinfo=timezone.utc).isoformat()}])
@@ -405,6 +434,46 @@ def test_head_bucket_tells_the_region_on_each_status() -> None:
         assert describe(send(s, "HEAD", "/bucket-00002")) == "301"
     with servers.fakes3(3, region="us-east-1", bad_region=400) as s:
         assert describe(send(s, "HEAD", "/bucket-00002")) == "400 x-amz-bucket-region=eu-west-1"
+
+
+def test_the_users_fake_tells_the_region_on_each_status() -> None:
+    with FakeS3(3, region="us-east-1") as local_s3:
+        s = in_process(local_s3)
+        assert describe(send(s, "HEAD", "/bucket-00000")) == "200 x-amz-bucket-region=us-east-1"
+        assert describe(send(s, "HEAD", "/bucket-00002")) == "301 x-amz-bucket-region=eu-west-1"
+        local_s3.deny("bucket-00002")
+        assert describe(send(s, "HEAD", "/bucket-00002")) == "403 x-amz-bucket-region=eu-west-1"
+        assert describe(send(s, "GET", "/bucket-00002?location")) == DENIED + " x-amz-bucket-region=eu-west-1"
+
+
+def test_both_fakes_answer_the_same_beyond_the_table() -> None:
+    """What the table leaves to the two of them: malformed headers, other methods, regional endpoints, ordered faults, foreign buckets."""
+    servers.require("fakes3")
+    requests = [
+        *(("GET", path) for path in ("/bucket-00002", "/?prefix=%26%3C&max-buckets=2", "/bucket-00001?location=", "/?bucket-region=us-east-1", "/?bucket-region=nowhere")),
+        *((method, "/bucket-00001") for method in ("PUT", "DELETE", "POST")),
+        ("DELETE", "/"),
+        ("HEAD", "/"),
+        ("HEAD", "/foreign"),
+        ("GET", "/foreign?location"),
+        ("GET", "/bucket-00001", "nobody"),
+        ("PUT", "/bucket-00001", "nobody"),
+        ("HEAD", "/foreign", "nobody"),
+    ]
+    for region in ("", "us-east-1", "eu-west-1"):
+        with servers.fakes3(0) as go, FakeS3(3, region=region or None) as local_s3:
+            buckets = [{"name": b.name, "region": b.region} for b in local_s3.buckets]
+            go.control(buckets=[*buckets, {"name": "foreign", "region": "sa-east-1", "foreign": True}], region=region)
+            local_s3.add_bucket("foreign", "sa-east-1", foreign=True)
+            python = in_process(local_s3)
+            for request_ in requests:
+                assert describe(send(python, *request_)) == describe(send(go, *request_)), (region, request_)
+            for fault in ({"kind": "throttle"}, {"kind": "deny"}):
+                go.control(clear=True, faults=[fault])
+                local_s3.reset_faults()
+                getattr(local_s3, fault["kind"])()
+                for request_ in requests[:6]:
+                    assert describe(send(python, *request_)) == describe(send(go, *request_)), (fault, request_)
 
 
 # The quirks make the fake answer as the servers they are named after.

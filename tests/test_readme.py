@@ -1,7 +1,7 @@
 """README.md against the installed wheel: its code is run and its output compared; its tables are held against the code.
 
-A `text` block is what the `python` block before it prints, a `json` block what the handler returns, a
-`console` block what its `$ glowplug` commands print. The account is a simulated one with four buckets.
+The blocks are those of tests/pages.py; a `json` block is what the handler returns. The account is a simulated
+one with four buckets.
 """
 
 from __future__ import annotations
@@ -13,118 +13,42 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import glowplug
 import pytest
 from glowplug import errors
 
+import pages
 import servers
+from pages import Page, names
 
-README = servers.REPO / "README.md"
-TEXT = README.read_text(encoding="utf-8")
+README = Page(servers.REPO / "README.md")
 DEMO = servers.REPO / "examples/demo/demo.py"
-
-BUCKETS = [
-    {"name": "acme-backup", "region": "us-west-2", "created": "2024-02-29T12:00:00Z"},
-    {"name": "acme-invoices", "region": "eu-central-1", "created": "2023-05-04T09:10:11Z"},
-    {"name": "acme-logs", "region": "us-east-1", "created": "2019-12-31T23:59:59Z"},
-    {"name": "acme-web", "region": "ap-southeast-2", "created": "2025-01-02T03:04:05Z"},
-]
-
-
-@dataclass(frozen=True)
-class Block:
-    language: str
-    line: int  # of its first line of code
-    code: str
-
-
-def blocks() -> list[Block]:
-    return [Block(m[1], TEXT[: m.start(2)].count("\n") + 1, m[2]) for m in re.finditer(r"^```(\w*)\n(.*?)^```$", TEXT, re.M | re.S)]
-
-
-def section(title: str) -> str:
-    """What stands under a heading, up to the next that is not below it."""
-    found = re.search(rf"^(#+) {re.escape(title)}\n", TEXT, re.M)
-    assert found, f"README.md has no section {title!r}"
-    return re.split(rf"^#{{1,{len(found[1])}}} ", TEXT[found.end() :], maxsplit=1, flags=re.M)[0]
-
-
-def rows(title: str) -> list[list[str]]:
-    """The cells of the table of a section, without its two head lines."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if not re.fullmatch(r"[|\- ]+", line)][1:]
-
-
-def names(cell: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", cell)
 
 
 @pytest.fixture(scope="module")
 def fake() -> Generator[servers.Server, None, None]:
     servers.require("fakes3")
     with servers.fakes3(0, verify=True) as s:
-        s.control(buckets=BUCKETS)
+        s.control(buckets=pages.BUCKETS)
         yield s
 
 
 @pytest.fixture(scope="module")
 def environment(fake: servers.Server) -> dict[str, str]:
-    return servers.clean_environ() | fake.environ() | {"PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]), "PYTHONUTF8": "1"}
-
-
-RUN = """
-import contextlib
-import io
-import json
-import sys
-
-
-class Context:
-    def get_remaining_time_in_millis(self):
-        return 5000
-
-
-namespace = {}
-printed = []
-for line, code in json.load(sys.stdin):
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(compile("\\n" * (line - 1) + code, "README.md", "exec"), namespace)
-    printed.append(out.getvalue())
-print(json.dumps({"printed": printed, "handler": namespace["handler"]({}, Context())}))
-"""
+    return pages.environment(fake)
 
 
 def test_the_python_does_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
-    found = blocks()
-    python = [b for b in found if b.language == "python"]
-    assert len(python) >= 5
-    run = subprocess.run(
-        [sys.executable, "-c", RUN], input=json.dumps([[b.line, b.code] for b in python]), capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60
-    )
-    assert run.returncode == 0, run.stderr
-    answer = json.loads(run.stdout)
-    shown = [then.code if then.language == "text" else "" for b, then in zip(found, found[1:]) if b.language == "python"]
-    assert answer["printed"] == shown
-    (returned,) = [b for b in found if b.language == "json"]
-    assert answer["handler"] == json.loads(returned.code)
+    assert len([b for b in README.blocks() if b.language == "python"]) >= 5
+    returned = README.run(environment, tmp_path, result="handler({}, Context())")
+    (shown,) = [b for b in README.blocks() if b.language == "json"]
+    assert returned == json.loads(shown.code)
 
 
-def commands() -> list[tuple[str, str]]:
-    """The commands of console blocks and what is shown below each."""
-    out: list[tuple[str, str]] = []
-    for block in blocks():
-        if block.language == "console":
-            out += [(m[1], m[2]) for m in re.finditer(r"^\$ (.*)\n((?:[^$].*\n)*)", block.code, re.M)]
-    return out
-
-
-@pytest.mark.parametrize(("command", "shown"), [c for c in commands() if c[0].startswith("glowplug ")], ids=lambda c: c if c.startswith("glowplug") else "")
+@pytest.mark.parametrize(("command", "shown"), [c for c in README.commands() if c[0].startswith("glowplug ")], ids=lambda c: c if c.startswith("glowplug") else "")
 def test_the_command_line_does_what_it_says(environment: dict[str, str], tmp_path: Path, command: str, shown: str) -> None:
     run = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=tmp_path, timeout=60)
     assert run.stdout == shown
@@ -134,26 +58,22 @@ def test_the_command_line_does_what_it_says(environment: dict[str, str], tmp_pat
 def test_the_exit_codes_are_those_of_the_command() -> None:
     run = subprocess.run([sys.executable, "-m", "glowplug", "--help"], capture_output=True, text=True, check=True)
     listed = dict(re.findall(r"^ +(\d+): (.+)\.$", run.stdout.replace("`", ""), re.M))
-    assert {code: meaning.replace("`", "") for code, meaning in rows("Command line")} == listed
+    assert {code: meaning.replace("`", "") for code, meaning in README.rows("Command line")} == listed
 
 
 def test_each_target_that_is_named_exists() -> None:
     makefile = (servers.REPO / "Makefile").read_text()
-    for target in set(re.findall(r"\bmake ([a-z-]+)\b`", TEXT)) | {command.split()[1] for command, _ in commands() if command.startswith("make ")}:
+    for target in set(re.findall(r"\bmake ([a-z-]+)\b`", README.text)) | {command.split()[1] for command, _ in README.commands() if command.startswith("make ")}:
         assert re.search(rf"^{target}:.* ## ", makefile, re.M), target
 
 
-def test_each_link_leads_somewhere() -> None:
-    headings = {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", TEXT, re.M)}
-    for page in (README, servers.REPO / "examples/list_buckets/README.md"):
-        links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
-        assert links
-        for link in links:
-            assert link[1:] in headings if link.startswith("#") else (page.parent / link).exists(), link
+@pytest.mark.parametrize("page", [README.path, servers.REPO / "examples/list_buckets/README.md", *sorted((servers.REPO / "docs").glob("*.md"))], ids=lambda p: p.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    pages.check_links(Page(page))
 
 
 def test_the_options_are_those_of_the_client() -> None:
-    documented = {name: row[2] for row in rows("Options") for name in names(row[0])}
+    documented = {name: row[2] for row in README.rows("Options") for name in names(row[0])}
     parameters = {name: p.default for name, p in inspect.signature(glowplug.S3.__init__).parameters.items() if name != "self"}
     assert list(documented) == list(parameters)
     assert documented["cache_ttl"] == f"{parameters['cache_ttl']:g}"
@@ -173,20 +93,20 @@ METHODS = {
 def test_each_function_is_shown_as_it_is(heading: str) -> None:
     shown = re.sub(r"=\w+", "", heading[heading.index("(") + 1 : -2])
     assert [name for name in shown.split(", ") if name not in ("*", "")] == list(inspect.signature(METHODS[heading]).parameters)[1:]
-    assert {"GlowplugError", *re.findall(r"`(\w+Error)`", section(heading))} <= set(errors.__all__)
+    assert {"GlowplugError", *re.findall(r"`(\w+Error)`", README.section(heading))} <= set(errors.__all__)
 
 
 def test_the_arguments_of_a_listing_have_their_defaults() -> None:
     parameters = inspect.signature(glowplug.S3.list_buckets).parameters
     title = next(iter(METHODS))
-    documented = {names(row[0])[0]: row[2] for row in rows(title)}
+    documented = {names(row[0])[0]: row[2] for row in README.rows(title)}
     assert list(documented) == list(parameters)[1:] == list(inspect.signature(glowplug.S3.iter_buckets).parameters)[1:]
     assert documented["reserve"] == str(parameters["reserve"].default)
     assert documented["on_error"] == f'`"{parameters["on_error"].default}"`'
 
 
 def test_the_errors_are_those_of_the_package() -> None:
-    documented = {names(row[0])[0]: row for row in rows("Errors")}
+    documented = {names(row[0])[0]: row for row in README.rows("Errors")}
     assert sorted(documented) == sorted(errors.__all__)
     for name, row in documented.items():
         leaf: type[errors.GlowplugError] = getattr(errors, name)
@@ -198,7 +118,7 @@ def test_the_errors_are_those_of_the_package() -> None:
 
 def test_each_variable_that_is_named_is_read() -> None:
     sources = "".join(p.read_text(encoding="utf-8") for p in (servers.REPO / "gomod").rglob("*.go") if not p.name.endswith("_test.go"))
-    named = {name for name in names(section("Environment variables").replace("=true", "")) if re.fullmatch("[A-Z0-9_]{5,}", name)}
+    named = {name for name in names(README.section("Environment variables").replace("=true", "")) if re.fullmatch("[A-Z0-9_]{5,}", name)}
     assert len(named) > 20
     for name in named:
         # AWS_ENDPOINT_URL_S3 is made of its parts.

@@ -132,6 +132,7 @@ type Lister struct {
 	cache    *cache
 
 	// What New made; nil where the caller brought the API.
+	config      *awsclient.Config
 	http        aws.HTTPClient
 	credentials aws.CredentialsProvider
 	endpoint    *url.URL // of the listing
@@ -156,7 +157,7 @@ func New(o Options) (*Lister, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.http, l.credentials = config.HTTPClient, config.Credentials
+	l.config, l.http, l.credentials = config, config.HTTPClient, config.Credentials
 	if o.Credentials != nil {
 		l.credentials = aws.NewCredentialsCache(recovering{o.Credentials})
 	}
@@ -291,9 +292,23 @@ func (l *Lister) bounded(ctx context.Context) (context.Context, context.CancelFu
 // API returns the client that the Lister uses, for operations of the caller's own.
 func (l *Lister) API() API { return l.api }
 
-// Regional reports whether requests go to AWS's own endpoint of a region, so that
-// a bucket of another region is reached by changing the request's.
-func (l *Lister) Regional() bool { return l.regional }
+// Config returns what was decided for the Lister, for a diagnosis; nil where the
+// caller brought the API.
+func (l *Lister) Config() *awsclient.Config { return l.config }
+
+// Endpoint returns the URL that listings are sent to and the region that signs
+// them; both are empty where the API is no *s3.Client.
+func (l *Lister) Endpoint() (endpoint, region string) {
+	client, ok := l.api.(*s3.Client)
+	if !ok {
+		return "", ""
+	}
+	options := client.Options()
+	if u, err := listingEndpoint(options); err == nil {
+		endpoint = u.String()
+	}
+	return endpoint, options.Region
+}
 
 // Classify makes the *Error of what an operation of [Lister.API] failed with.
 func Classify(ctx context.Context, operation, bucket string, err error) *Error {

@@ -57,7 +57,9 @@ func (l *Lister) Regions(ctx context.Context, names []string) ([]RegionResult, e
 			results[i].Err = err
 		} else if region, ok := l.cache.get(cacheKey{scope: l.scope, name: name}); ok {
 			results[i].Region = region
-			Observed(ctx).cacheHits.Add(1)
+			c := Observed(ctx)
+			c.cacheHits.Add(1)
+			c.logf("region of %q is %s, remembered", name, region)
 		} else {
 			unknown = append(unknown, i)
 		}

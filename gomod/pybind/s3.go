@@ -5,7 +5,7 @@ import "github.com/glowplug/glowplug/gomod/internal/bridge"
 // Open makes a client and answers its id.
 func Open(request string) (string, error) { return bridge.Open(request) }
 
-// Close ends a client: its calls are cancelled, its connections closed.
+// Close ends a client, its calls are cancelled, its connections closed, and answers the counts of its calls.
 func Close(request string) (string, error) { return bridge.Close(request) }
 
 // Start begins a call under an id that the caller chose and waits a slice for its answer.

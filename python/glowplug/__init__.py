@@ -13,4 +13,18 @@ from . import errors
 from ._s3 import S3, Bucket, BucketList, Stats
 from ._version import __version__
 
-__all__ = ["S3", "Bucket", "BucketList", "Stats", "__version__", "errors"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._client import ClientError, NotSupportedError, client
+
+__all__ = ["S3", "Bucket", "BucketList", "ClientError", "NotSupportedError", "Stats", "__version__", "client", "errors"]
+
+
+def __getattr__(name: str) -> object:
+    # The drop-in for boto3 is loaded when it is asked for.
+    if name not in ("client", "ClientError", "NotSupportedError"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _client
+
+    globals()[name] = value = getattr(_client, name)
+    return value

@@ -1,4 +1,4 @@
-"""The command line: ``glowplug ls`` and ``glowplug region NAME...``, also as ``python -m glowplug``.
+"""The command line: ``glowplug ls``, ``glowplug region NAME...`` and ``glowplug doctor``, also as ``python -m glowplug``.
 
 The answer goes to standard output, all else to standard error: an error as one line
 that begins with ``glowplug:`` and says what to do, a live counter while ``ls`` runs
@@ -113,12 +113,13 @@ def _parser() -> ArgumentParser:
         def error(self, message: str) -> None:  # type: ignore[override]
             self.exit(2, f"glowplug: {_visible(message)}: see {self.prog} --help\n")
 
-    description, _, codes = (__doc__ or "").partition("\n\nExit codes:\n")
-    codes = "exit codes:\n" + codes if codes else None
+    _, _, listed = (__doc__ or "").partition("\n\nExit codes:\n")
+    codes = "exit codes:\n" + listed if listed else None
 
-    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    common.add_argument("--endpoint-url", metavar="URL", help="used in place of AWS's endpoints")
-    common.add_argument("--profile", metavar="NAME", help="section of the AWS config files")
+    reach = Parser(add_help=False, allow_abbrev=False)
+    reach.add_argument("--endpoint-url", metavar="URL", help="used in place of AWS's endpoints")
+    reach.add_argument("--profile", metavar="NAME", help="section of the AWS config files")
+    common = Parser(add_help=False, allow_abbrev=False, parents=[reach])
     common.add_argument("--timeout", metavar="SECONDS", type=float, help="bounds the whole command (default: 10 s, in ls for each page)")
     common.add_argument("--format", choices=("table", "json", "csv"), default="table", help="csv is written while it arrives (default: table)")
 
@@ -132,9 +133,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"glowplug {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
-    def command(name: str, summary: str) -> ArgumentParser:
+    def command(name: str, summary: str, parent: Parser = common) -> Parser:
         return commands.add_parser(
-            name, parents=[common], help=summary, description=summary, epilog=codes, formatter_class=parser.formatter_class, allow_abbrev=False
+            name, parents=[parent], help=summary, description=summary, epilog=codes, formatter_class=parser.formatter_class, allow_abbrev=False
         )
 
     ls = command("ls", "list all buckets with their regions")
@@ -145,6 +146,10 @@ def _parser() -> ArgumentParser:
     region = command("region", "tell the regions of buckets, of any account")
     region.add_argument("names", metavar="NAME", nargs="+", help="a bucket")
     region.set_defaults(run=_region)
+    doctor = command("doctor", "tell versions, settings and times of one request, and what is wrong", reach)
+    doctor.add_argument("--region", metavar="REGION", help="signs the request and chooses AWS's endpoint")
+    doctor.add_argument("--json", action="store_true", help="the same for programs")
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -175,6 +180,14 @@ def _region(options: Namespace) -> int:
     rows = ({"name": name, "region": None if name in failed else str(region), "error": _reason(failed.get(name))} for name, region in found.items())
     _write(rows, ("name", "region"), options.format)
     return 1 if failed else 0
+
+
+def _doctor(options: Namespace) -> int:
+    from . import _doctor as doctor
+
+    report, error = doctor.examine(region=options.region, endpoint_url=options.endpoint_url, profile=options.profile)
+    doctor.show(report, as_json=options.json)
+    return 0 if error is None else _exit_code(error)
 
 
 def _reason(error: errors.GlowplugError | None) -> str | None:

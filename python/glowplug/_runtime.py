@@ -17,6 +17,7 @@ from . import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 # Ctrl-C and other signals wait for a native call to return, so none lasts longer.
@@ -28,18 +29,29 @@ GRACE_S = 0.1
 UNIT = "\x1f"
 RECORD = "\x1e"
 
+_forks = 0  # that lie between this process and the one that imported this module
 _native: ModuleType | None = None  # of this process or, until native() is called, of its parent
-_owner: int | None = None  # the process that _native belongs to
+_owner: tuple[int, int] | None = None  # the process that _native belongs to, or is being loaded for
 _generation = 0  # how many copies were loaded, by this process and its ancestors
-lock = _thread.allocate_lock()  # held across a fork: what it guards is whole in the child
-_next_call = count(1).__next__
-_under_way: set[int] = set()
+lock = _thread.RLock()  # held across a fork: what it guards is whole in the child
+# Sub-interpreters share one Go, and its ids of calls: each begins at an address of its own.
+_next_call = count(id(lock) << 16).__next__
+_under_way: set[int] = set()  # calls inside of Go, and threads that may be
+_waits_at_exit = False
 _ended = False
+
+
+def process() -> tuple[int, int]:
+    """Return what tells this process from its ancestors, of which one may have had the same process id.
+
+    The id alone notices a fork that ran none of Python's hooks, the count one that met an old id anew.
+    """
+    return os.getpid(), _forks
 
 
 def is_dead() -> bool:
     """Tell whether what is loaded belongs to a parent process: nothing of it may be called."""
-    return _owner is not None and _owner != os.getpid()
+    return _owner is not None and _owner != process()
 
 
 def native() -> ModuleType:
@@ -49,7 +61,7 @@ def native() -> ModuleType:
         errors.ForkError: in a child of a process that had loaded it, where a fresh copy can't be loaded.
         errors.UnsupportedError: this interpreter can't load it.
     """
-    if _owner == os.getpid() and _native is not None:
+    if _owner == process() and _native is not None:
         return _native
     return _load()
 
@@ -58,20 +70,20 @@ def _load() -> ModuleType:
     global _native, _owner
     with lock:
         if is_dead():
-            _native, _owner = _load_copy(), os.getpid()
-            _under_way.clear()
+            _native, _owner = _load_copy(), process()
         elif _native is None:
-            import atexit
-
+            wait_at_exit()
+            # Ahead of the load: a signal's handler may fork in the midst of it.
+            _owner = process()
             try:
                 from . import _native as module
             except ImportError as e:
+                _owner = None
                 raise errors.UnsupportedError(
                     f"the native library can't be loaded ({e}): glowplug needs CPython 3.10 or later on glibc, in the main interpreter",
                     code="LibraryNotLoaded",
                 ) from e
-            _native, _owner = module, os.getpid()
-            atexit.register(_at_exit)
+            _native = module
         assert _native is not None
         return _native
 
@@ -86,8 +98,8 @@ def _load_copy() -> ModuleType:
     from _imp import create_dynamic, exec_dynamic
     from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
-    assert _native is not None and _native.__spec__ is not None
-    name, _generation = _native.__spec__.name, _generation + 1
+    _generation += 1
+    name = f"{__package__}._native"
     source = os.path.join(os.path.dirname(__file__), "_native.abi3.so")
     failures: list[str] = []
     for make in (_copy_in_memory, _copy_on_disk):
@@ -101,6 +113,7 @@ def _load_copy() -> ModuleType:
             module = create_dynamic(spec)
             exec_dynamic(module)
             sys.modules[name] = module
+            setattr(sys.modules[__package__], "_native", module)
             return module
         except ImportError as e:
             failures.append(str(e))
@@ -123,7 +136,11 @@ def _copy_in_memory(source: str) -> tuple[int, str]:
         fd = os.memfd_create("glowplug", os.MFD_CLOEXEC | _EXECUTABLE)
     except OSError:
         fd = os.memfd_create("glowplug")
-    _fill(fd, source)
+    try:
+        _fill(fd, source)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd, f"/proc/self/{'./' * _generation}fd/{fd}"
 
 
@@ -131,7 +148,12 @@ def _copy_on_disk(source: str) -> tuple[int, str]:
     from tempfile import mkstemp
 
     fd, path = mkstemp(prefix="glowplug-", suffix=".so")
-    _fill(fd, source)
+    try:
+        _fill(fd, source)
+    except BaseException:
+        os.close(fd)
+        os.unlink(path)
+        raise
     return fd, path
 
 
@@ -139,22 +161,62 @@ def _fill(fd: int, source: str) -> None:
     with open(source, "rb") as f:
         size, done = os.fstat(f.fileno()).st_size, 0
         while done < size:
-            done += os.sendfile(fd, f.fileno(), done, size - done)
+            sent = os.sendfile(fd, f.fileno(), done, size - done)
+            if not sent:
+                raise OSError(f"{source} was cut short while it was copied")
+            done += sent
 
 
-# A fork waits for a load that is under way: half a library is no use to the child.
+def _after_fork() -> None:
+    global _forks, lock
+    _forks += 1
+    _under_way.clear()
+    # Not released but made anew: a fork in C, as uWSGI's, may run this hook without that before it.
+    lock = _thread.RLock()
+
+
+# A fork waits for a load that is under way in another thread: half a library is no use to the child.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    os.register_at_fork(before=lambda: lock.acquire(), after_in_parent=lambda: lock.release(), after_in_child=_after_fork)
+
+
+def wait_at_exit() -> None:
+    """Let the end of the interpreter wait, a second at most, for threads that are inside of Go."""
+    global _waits_at_exit
+    if not _waits_at_exit:
+        import atexit
+
+        atexit.register(_at_exit)
+        _waits_at_exit = True
+
+
+def in_background(work: Callable[[], object]) -> None:
+    """Run ``work`` in a thread of its own, or not at all where there is none to be had."""
+    wait_at_exit()
+    token = _next_call()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            _under_way.discard(token)
+
+    _under_way.add(token)
+    try:
+        _thread.start_new_thread(run, ())
+    except RuntimeError:
+        _under_way.discard(token)  # as while the interpreter shuts down
 
 
 def _at_exit() -> None:
     # A daemon thread that came back from Go into an interpreter being torn down would end the process badly.
     global _ended
     _ended = True
-    if _native is None or is_dead():
+    if is_dead():
         return
     for call in tuple(_under_way):
-        _native.pybind_Cancel(str(call))
+        if _native is not None:
+            _native.pybind_Cancel(str(call))
     give_up = monotonic() + 1
     while _under_way and monotonic() < give_up:
         sleep(0.001)
@@ -185,26 +247,27 @@ class Call:
     ``close`` cancels what is not at its end.
     """
 
-    __slots__ = ("_deadline", "_logs", "_owner", "_request", "done", "id", "stats")
+    __slots__ = ("_logs", "_owner", "_request", "deadline", "done", "id", "stats")
 
     def __init__(self, client: int, verb: str, options: str, deadline: float, notifier: str = "") -> None:
         self.id = _next_call()
         self.done = False
         self.stats = ""
-        self._owner = os.getpid()
-        self._deadline = deadline
+        self._owner = process()
+        self.deadline = deadline
         self._logs = logs()
         if self._logs:
             options += f"{UNIT}log=1"
         if notifier:
             options += f"{UNIT}notify={notifier}"
         trace = os.environ.get("_X_AMZN_TRACE_ID")
-        if trace and UNIT not in trace and "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        # What no header can carry would fail the call.
+        if trace and trace.isascii() and trace.isprintable() and "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
             options += f"{UNIT}trace={trace}"
         self._request: str | None = f"{client}{UNIT}{self.id}{UNIT}{0 if notifier else SLICE_MS}{UNIT}{verb}{options}"
 
     def _enter(self) -> ModuleType:
-        if self._owner != os.getpid():
+        if self._owner != process():
             self.done = True
             raise errors.ForkError("this call began before the process was forked: begin it again in the child", code="CallOfParent")
         if _ended:
@@ -253,7 +316,7 @@ class Call:
 
     def check(self) -> None:
         """Raise TimeoutError where Go has not noticed the deadline."""
-        if monotonic() > self._deadline + GRACE_S:
+        if monotonic() > self.deadline + GRACE_S:
             raise errors.TimeoutError("the call's time-out passed before the answer was whole: call again, or raise timeout", code="DeadlineExceeded", retryable=True)
 
     def _failed(self, e: RuntimeError) -> BaseException:
@@ -264,12 +327,13 @@ class Call:
             if isinstance(error, errors.GlowplugError):
                 self.stats = error._stats
                 if self._logs:
-                    _say([*error._log, f"failed: {error}"])
+                    # A server's words may hold line ends and escape sequences.
+                    _say([*error._log, "failed: " + "".join(c if c.isprintable() else " " for c in str(error))])
         return error
 
     def close(self) -> None:
         """Cancel the call unless it has ended. Never raises."""
-        if not self.done and self._owner == os.getpid() and not is_dead() and _native is not None:
+        if not self.done and self._owner == process() and not is_dead() and _native is not None:
             self.done = True
             _native.pybind_Cancel(str(self.id))
 

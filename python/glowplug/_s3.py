@@ -151,7 +151,7 @@ def _bucket(name: str, region: str | None, created: str, error: errors.GlowplugE
 
 
 class Stats:
-    """What calls did. Immutable; compares.
+    """What calls did. Immutable; pickles, copies, compares and hashes.
 
     Attributes:
         requests: sent, retries included.
@@ -162,7 +162,7 @@ class Stats:
         first_byte: seconds from the call's start to the head of its first answer, None where none came.
     """
 
-    __slots__ = ("bytes", "cache_hits", "connections", "first_byte", "requests", "retries")
+    __slots__ = ("_counts", "bytes", "cache_hits", "connections", "first_byte", "requests", "retries")
 
     requests: int
     retries: int
@@ -170,6 +170,7 @@ class Stats:
     bytes: int
     cache_hits: int
     first_byte: float | None
+    _counts: str
 
     @classmethod
     def _of(cls, counts: str) -> Stats:
@@ -178,13 +179,17 @@ class Stats:
         for name, number in zip(("requests", "retries", "connections", "bytes", "cache_hits"), numbers):
             object.__setattr__(self, name, number)
         object.__setattr__(self, "first_byte", numbers[5] / 1e6 if numbers[5] else None)
+        object.__setattr__(self, "_counts", counts)
         return self
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Stats can't be changed: {name}")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Stats can't be changed: {name}")
+
     def _key(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in Stats.__slots__)
+        return self.requests, self.retries, self.connections, self.bytes, self.cache_hits, self.first_byte
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Stats) else NotImplemented
@@ -193,7 +198,10 @@ class Stats:
         return hash(self._key())
 
     def __repr__(self) -> str:
-        return f"Stats({', '.join(f'{name}={getattr(self, name)!r}' for name in sorted(Stats.__slots__))})"
+        return f"Stats({', '.join(f'{name}={getattr(self, name)!r}' for name in Stats.__slots__[1:])})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stats._of, (self._counts,)
 
 
 def _parse(answer: str) -> tuple[list[str], dict[int, str], bool]:
@@ -452,7 +460,7 @@ class S3:
             profile says wrong is raised by the first call.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_environment", "_id", "_lock", "_options", "_owner", "_shown", "_timeout")
+    __slots__ = ("__weakref__", "_closed", "_counts", "_environment", "_id", "_lock", "_options", "_owner", "_shown", "_timeout")
 
     def __init__(
         self,
@@ -510,23 +518,21 @@ class S3:
         self._options = "".join(options)
         self._environment = _environment()
         if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-            self._survive_snapshot()
+            self._survive_snapshot(bool(preconnect))
         if not preconnect:
             return
         self._options += f"{UNIT}preconnect=1"
         if preconnect is True or "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
             self._connect()
         else:
-            try:
-                _thread.start_new_thread(self._open_quietly, ())
-            except RuntimeError:
-                pass  # no thread to be had, as while the interpreter shuts down: the first call opens the client
+            _runtime.in_background(self._open_quietly)  # without a thread, the first call opens the client
 
     def _adopt(self) -> None:
         """Make this client the current process's: what a parent opened, and locked, is not there for a child."""
         self._id: int | None = None
+        self._counts = ""  # of what was closed
         self._lock = _thread.allocate_lock()
-        self._owner = os.getpid()
+        self._owner = _runtime.process()
 
     def _connect(self) -> None:
         try:
@@ -534,7 +540,7 @@ class S3:
         except errors.GlowplugError:
             pass  # the first call meets the same cause, or finds it gone
 
-    def _survive_snapshot(self) -> None:
+    def _survive_snapshot(self, connect: bool) -> None:
         """Register with SnapStart: the library is in the snapshot, credentials and sockets are not."""
         try:
             from snapshot_restore_py import register_after_restore, register_before_snapshot
@@ -546,13 +552,15 @@ class S3:
 
         def before() -> None:
             if (s3 := client()) is not None and not s3._closed:
-                s3._connect()
+                if connect:
+                    s3._connect()
                 s3._release()
 
         def after() -> None:
             if (s3 := client()) is not None and not s3._closed:
                 s3._environment = _environment()
-                s3._connect()
+                if connect:
+                    s3._connect()
 
         register_before_snapshot(before)
         register_after_restore(after)
@@ -566,9 +574,9 @@ class S3:
     def _open(self, deadline: float) -> int:
         """Return the id of the client in Go, made on the first call."""
         native = _runtime.native()
-        if self._owner != os.getpid():
+        if self._owner != _runtime.process():
             with _runtime.lock:
-                if self._owner != os.getpid():
+                if self._owner != _runtime.process():
                     self._adopt()
         if not self._lock.acquire(timeout=max(0.0, deadline - monotonic())):
             raise errors.TimeoutError("the call's time-out passed while the library was being loaded", code="DeadlineExceeded", retryable=True)
@@ -619,13 +627,16 @@ class S3:
 
     @property
     def stats(self) -> Stats:
-        """What all ended calls of this client did in this process; ``first_byte`` is the last call's."""
-        if self._id is None or self._closed or self._owner != os.getpid():
+        """What all ended calls of this client did in this process, also once it is closed; ``first_byte`` is the last call's."""
+        client = self._id
+        if self._owner != _runtime.process():
             return Stats._of("")
-        try:
-            return Stats._of(_runtime.native().pybind_Info(str(self._id)))
-        except RuntimeError as e:
-            raise _runtime.decode(e) from None
+        if client is not None:
+            try:
+                return Stats._of(_runtime.native().pybind_Info(str(client)))
+            except RuntimeError:
+                pass  # another thread has closed it since
+        return Stats._of(self._counts)
 
     def list_buckets(
         self,
@@ -657,7 +668,7 @@ class S3:
                 after the attempts were used up.
             errors.TimeoutError: the deadline passed.
             errors.InvalidArgumentError: an argument, a setting or a closed client.
-            errors.ForkError: in a child that was forked after glowplug had started.
+            errors.ForkError: in a forked child that can't load a library of its own.
             errors.InternalError: a defect of glowplug.
         """
         options = _query(prefix, region, limit, on_error)
@@ -743,12 +754,12 @@ class S3:
 
     def _release(self) -> None:
         """End the client in Go, unless that is a parent's: then there is nothing to end."""
-        if self._owner != os.getpid() or _runtime.is_dead():
+        if self._owner != _runtime.process() or _runtime.is_dead():
             return
         with self._lock:
             client, self._id = self._id, None
         if client is not None:
-            _runtime.native().pybind_Close(str(client))
+            self._counts = _runtime.native().pybind_Close(str(client))
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 from time import monotonic
+from weakref import WeakValueDictionary
 
 from . import _runtime, errors
 from ._runtime import UNIT
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["S3"]
 
-_hubs: dict[asyncio.AbstractEventLoop, _Hub] = {}
+# By the id of the loop. Nothing else outside of the calls holds a hub, so those of a loop that was left in their midst can be collected.
+_hubs: WeakValueDictionary[int, _Hub] = WeakValueDictionary()
 
 
 class _Hub:
@@ -41,28 +43,38 @@ class _Hub:
         self.loop = loop
         self.waiting: dict[int, asyncio.Future[None]] = {}
         self.users = 0
-        self._owner = os.getpid()
+        self.owner = _runtime.process()
+        self._native = _runtime.native()
         self._read, write = os.pipe()
         try:
             os.set_blocking(self._read, False)
             os.set_blocking(write, False)
-            self.notifier: str = _runtime.native().pybind_Notify(f"open{UNIT}{write}")
+            self.notifier: str = self._native.pybind_Notify(f"open{UNIT}{write}")
         except BaseException:
             os.close(self._read)
             raise
         finally:
             os.close(write)
-        loop.add_reader(self._read, self._wake)
+        try:
+            loop.add_reader(self._read, self._wake)
+        except BaseException:
+            self._close()
+            raise
 
     def _wake(self) -> None:
+        if self.owner != _runtime.process():
+            # A child that goes on with its parent's loop: its calls end with ForkError, and the parent's byte stays.
+            for future in tuple(self.waiting.values()):
+                _resume(future)
+            return
         try:
             os.read(self._read, 4096)
         except BlockingIOError:
             pass
-        for call in _runtime.native().pybind_Notify(f"take{UNIT}{self.notifier}").split(UNIT):
+        for call in self._native.pybind_Notify(f"take{UNIT}{self.notifier}").split(UNIT):
             future = self.waiting.pop(int(call), None) if call else None
-            if future is not None and not future.done():
-                future.set_result(None)
+            if future is not None:
+                _resume(future)
 
     def __enter__(self) -> _Hub:
         self.users += 1
@@ -72,20 +84,26 @@ class _Hub:
         self.users -= 1
         if self.users:
             return
-        del _hubs[self.loop]
-        if not self.loop.is_closed():
+        if _hubs.get(id(self.loop)) is self:
+            del _hubs[id(self.loop)]
+        # A forked child shares its parent's selector: to unregister there would be to unregister for the parent.
+        if self.owner == _runtime.process() and not self.loop.is_closed():
             self.loop.remove_reader(self._read)
+        self._close()
+
+    def _close(self) -> None:
+        # First the writer: there is never a write without a reader.
+        if self.owner == _runtime.process():
+            self._native.pybind_Notify(f"close{UNIT}{self.notifier}")
         os.close(self._read)
-        if self._owner == os.getpid():
-            _runtime.native().pybind_Notify(f"close{UNIT}{self.notifier}")
 
 
 def _hub() -> _Hub:
     """Return the running loop's hub."""
     loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None or hub._owner != os.getpid():
-        hub = _hubs[loop] = _Hub(loop)
+    hub = _hubs.get(id(loop))
+    if hub is None or hub.owner != _runtime.process():
+        hub = _hubs[id(loop)] = _Hub(loop)
     return hub
 
 
@@ -93,18 +111,14 @@ async def _take(hub: _Hub, call: _runtime.Call) -> str:
     """Wait for the next part of a call without holding the loop."""
     while True:
         # Registered first: the answer may come while poll returns.
-        future = hub.waiting.get(call.id)
-        if future is None:
-            future = hub.waiting[call.id] = hub.loop.create_future()
-        answer = call.poll()
-        if answer is not None:
-            hub.waiting.pop(call.id, None)
-            return answer
+        future = hub.waiting[call.id] = hub.loop.create_future()
         guard = None
-        if call._deadline != float("inf"):
-            late = max(0.0, call._deadline - monotonic()) + 2 * _runtime.GRACE_S
-            guard = hub.loop.call_later(late, _expire, future)
         try:
+            answer = call.poll()
+            if answer is not None:
+                return answer
+            if call.deadline != float("inf"):
+                guard = hub.loop.call_later(max(0.0, call.deadline - monotonic()) + 2 * _runtime.GRACE_S, _resume, future)
             await future
         finally:
             hub.waiting.pop(call.id, None)
@@ -112,7 +126,7 @@ async def _take(hub: _Hub, call: _runtime.Call) -> str:
                 guard.cancel()
 
 
-def _expire(future: asyncio.Future[None]) -> None:
+def _resume(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 

@@ -37,6 +37,9 @@ func refused(code string, err error, hide []string, what, advice string) error {
 			return ours
 		}
 	}
+	if e := offline(err); e != nil {
+		return e
+	}
 	known := cause(err, hide...)
 	e := &awserr.Error{Kind: awserr.Credentials, Code: code, Message: what + because(known) + ": " + advice, Err: known, Status: httpStatus(err)}
 	var request interface{ ServiceRequestID() string }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -60,7 +61,7 @@ type Settings struct {
 	MaxConcurrency int // requests at once, 1 to 1024; default 32
 
 	OnConnect  func(ctx context.Context) // called with each new connection and the context of the request that asked for it; nil: nobody wants to know
-	HTTPClient aws.HTTPClient            // a seam: replaces the transport, for credentials too; CA bundle, proxies and the connect time-out are its own matter then
+	HTTPClient aws.HTTPClient            // a seam: replaces the transport, for credentials too; CA bundle, proxies, GLOWPLUG_OFFLINE and the connect time-out are its own matter then
 }
 
 // Config is what was decided. Its zero value is of no use; Resolve makes it.
@@ -85,7 +86,33 @@ type Config struct {
 	HTTPClient aws.HTTPClient
 	Transport  *transport.Client // nil when Settings.HTTPClient was given
 
+	// Origins and Roots are for a diagnosis.
+	Origins Origins
+	Roots   func() (*truststore.Store, error) // as the transport loads it, at its first call; nil when Settings.HTTPClient was given
+
 	credentials *chain
+	proxy       func(*url.URL) (*url.URL, error)
+	proxies     map[string]string // scheme to the variable that names its proxy
+}
+
+// Origins say who decided a setting: "the argument region", "AWS_REGION", `region of profile "dev"`, "the built-in region".
+type Origins struct {
+	Region, Trust string
+	Endpoint      string // empty for AWS's own endpoints
+}
+
+// Proxy returns the proxy that applies to u, without its user and password, and the variable that names it; nil for none.
+func (c *Config) Proxy(u *url.URL) (*url.URL, string) {
+	if c.proxy == nil {
+		return nil, ""
+	}
+	via, err := c.proxy(u)
+	if err != nil || via == nil {
+		return nil, "" // of an error the request tells
+	}
+	bare := *via
+	bare.User = nil
+	return &bare, c.proxies[u.Scheme]
 }
 
 // CredentialSource says in words where credentials come from ("environment", `profile "dev": SSO session "corp"`), without
@@ -201,7 +228,7 @@ func resolveRegion(r *resolver, _ string, s Settings, cfg *Config) error {
 	if !isRegion(region.value) {
 		return invalid(nil, "%s must be 1 to 63 of a-z, 0-9 and -, for example eu-west-1", region.source)
 	}
-	cfg.Region = region.value
+	cfg.Region, cfg.Origins.Region = region.value, region.source
 	return nil
 }
 
@@ -219,6 +246,9 @@ func resolveEndpoint(r *resolver, service string, s Settings, cfg *Config) error
 		}
 	}
 	cfg.EndpointURL = endpoint.value
+	if endpoint.value != "" {
+		cfg.Origins.Endpoint = endpoint.source
+	}
 
 	for _, flag := range []struct {
 		argument      *bool
@@ -351,14 +381,21 @@ func resolveClient(r *resolver, _ string, s Settings, cfg *Config) error {
 	}
 	bundle := first(setting{s.CABundle, "the argument ca_bundle"}, r.variable("AWS_CA_BUNDLE"), r.key("ca_bundle"))
 	roots := func() (*truststore.Store, error) { return truststore.System(r.env) }
+	cfg.Origins.Trust = first(setting{r.env["SSL_CERT_FILE"], "SSL_CERT_FILE"}, setting{r.env["SSL_CERT_DIR"], "SSL_CERT_DIR"}, setting{"-", "the system's"}).source
 	if bundle.value != "" {
+		cfg.Origins.Trust = bundle.source
 		path := r.files.expand(bundle.value)
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
 			return invalid(err, "%s (%s) must be a file of PEM certificates: correct the path, or remove the setting", bundle.source, path)
 		}
 		roots = func() (*truststore.Store, error) { return truststore.File(path) }
 	}
-	proxy, err := r.proxy()
+	cfg.Roots = sync.OnceValues(roots)
+	var err error
+	if cfg.proxy, cfg.proxies, err = r.proxy(); err != nil {
+		return err
+	}
+	offline, err := r.offline()
 	if err != nil {
 		return err
 	}
@@ -366,25 +403,43 @@ func resolveClient(r *resolver, _ string, s Settings, cfg *Config) error {
 		ConnectTimeout: cfg.ConnectTimeout,
 		AttemptTimeout: cfg.AttemptTimeout,
 		MaxIdlePerHost: cfg.MaxConcurrency,
-		Roots:          roots,
-		Proxy:          proxy,
+		Roots:          cfg.Roots,
+		Proxy:          cfg.proxy,
+		LoopbackOnly:   offline,
 		OnConnect:      s.OnConnect,
 	})
 	cfg.HTTPClient = cfg.Transport
 	return nil
 }
 
+// offline tells whether GLOWPLUG_OFFLINE keeps every request, also those for credentials, on this machine. A word that it
+// doesn't know is refused: a suite of tests relies on it.
+func (r *resolver) offline() (bool, error) {
+	switch v := r.variable("GLOWPLUG_OFFLINE"); strings.TrimSpace(v.value) {
+	case "1":
+		return true, nil
+	case "0":
+		return false, nil
+	default:
+		on, err := boolean(v)
+		if err != nil {
+			return false, invalid(nil, "GLOWPLUG_OFFLINE must be 1, 0, true or false")
+		}
+		return on, nil
+	}
+}
+
 // proxy is nil when no variable names one, so that the common path asks nothing per request. The lower-case name wins, as in
 // Python and curl. Link-local hosts are never proxied: they hand out credentials in clear text.
-func (r *resolver) proxy() (func(*url.URL) (*url.URL, error), error) {
+func (r *resolver) proxy() (_ func(*url.URL) (*url.URL, error), sources map[string]string, _ error) {
 	http := first(r.variable("http_proxy"), r.variable("HTTP_PROXY"))
 	https := first(r.variable("https_proxy"), r.variable("HTTPS_PROXY"))
 	if http.value == "" && https.value == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	for _, p := range []setting{http, https} {
 		if err := checkProxy(p); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	ask := (&httpproxy.Config{
@@ -399,7 +454,7 @@ func (r *resolver) proxy() (func(*url.URL) (*url.URL, error), error) {
 			return nil, nil
 		}
 		return ask(u)
-	}, nil
+	}, map[string]string{"http": http.source, "https": https.source}, nil
 }
 
 // checkProxy refuses what httpproxy would pass over in silence; it never quotes the value, which may hold a password.

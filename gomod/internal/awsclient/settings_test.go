@@ -121,6 +121,44 @@ ignore_configured_endpoint_urls = true
 	}
 }
 
+func TestOriginsSayWhoDecided(t *testing.T) {
+	home := homeWith(t, "[default]\nregion = eu-profile-1\nendpoint_url = http://profile\n", "")
+	bundle := filepath.Join(home, "ca.pem")
+	require.NoError(t, os.WriteFile(bundle, nil, 0o600))
+	for name, c := range map[string]struct {
+		s    awsclient.Settings
+		env  map[string]string
+		want awsclient.Origins
+	}{
+		"nothing is set":          {awsclient.Settings{}, nil, awsclient.Origins{Region: "the built-in region", Trust: "the system's"}},
+		"a profile":               {awsclient.Settings{}, map[string]string{"HOME": home}, awsclient.Origins{Region: `region of profile "default"`, Trust: "the system's", Endpoint: `endpoint_url of profile "default"`}},
+		"variables":               {awsclient.Settings{}, map[string]string{"HOME": home, "AWS_DEFAULT_REGION": "eu-west-2", "AWS_ENDPOINT_URL_S3": "http://x", "AWS_CA_BUNDLE": bundle, "SSL_CERT_FILE": bundle}, awsclient.Origins{Region: "AWS_DEFAULT_REGION", Trust: "AWS_CA_BUNDLE", Endpoint: "AWS_ENDPOINT_URL_S3"}},
+		"arguments":               {awsclient.Settings{Region: "eu-west-1", EndpointURL: "http://a", CABundle: bundle}, map[string]string{"AWS_REGION": "eu-west-2"}, awsclient.Origins{Region: "the argument region", Trust: "the argument ca_bundle", Endpoint: "the argument endpoint_url"}},
+		"another place of system": {awsclient.Settings{}, map[string]string{"SSL_CERT_FILE": bundle}, awsclient.Origins{Region: "the built-in region", Trust: "SSL_CERT_FILE"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.want, resolve(t, c.s, c.env).Origins)
+		})
+	}
+}
+
+func TestTheProxyIsToldWithoutItsPassword(t *testing.T) {
+	cfg := resolve(t, awsclient.Settings{}, map[string]string{"https_proxy": "http://user:" + "pw" + "@proxy.test:3128", "NO_PROXY": "here.test"})
+	for target, want := range map[string]string{"https://s3.test": "http://proxy.test:3128", "http://s3.test": "", "https://here.test": ""} {
+		u, err := url.Parse(target)
+		require.NoError(t, err)
+		via, source := cfg.Proxy(u)
+		if want == "" {
+			require.Nil(t, via, target)
+			continue
+		}
+		require.Equal(t, want, via.String())
+		require.Equal(t, "https_proxy", source)
+	}
+	via, _ := resolve(t, awsclient.Settings{}, nil).Proxy(&url.URL{Scheme: "https", Host: "s3.test"})
+	require.Nil(t, via)
+}
+
 func TestInvalidSettings(t *testing.T) {
 	type env = map[string]string
 	file := filepath.Join(t.TempDir(), "config")

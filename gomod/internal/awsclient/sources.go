@@ -31,6 +31,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/glowplug/glowplug/gomod/internal/awsclient/transport"
 )
 
 const (
@@ -545,6 +547,8 @@ func (c *chain) ec2() (*source, error) {
 		switch {
 		case err == nil:
 			return creds, nil
+		case offline(err) != nil:
+			return creds, offline(err)
 		case unanswered(err):
 			return creds, c.nothing("EC2 metadata (no answer)", cause(err))
 		case httpStatus(err) == http.StatusNotFound:
@@ -596,6 +600,14 @@ func (b *bounded) Do(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
+}
+
+// offline finds the refusal of an address that is no loopback, which says more than any error around it.
+func offline(err error) error {
+	if e, ok := transport.Classify(err); ok && e.Code == transport.CodeOffline {
+		return e
+	}
+	return nil
 }
 
 func unanswered(err error) bool {

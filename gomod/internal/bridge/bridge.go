@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/glowplug/glowplug/gomod/awserr"
 	"github.com/glowplug/glowplug/gomod/buckets"
@@ -189,11 +190,11 @@ func (c *client) preconnect() *warmUp {
 
 var errClosed = invalid("ClientClosed", "this client is closed: make another")
 
-// Close ends a client: its calls are cancelled, its connections closed. A client
-// that is closed already, or was never there, is none of its business.
-func Close(request string) (_ string, err error) {
-	var none string
-	defer guard(&none, &err)
+// Close ends a client, its calls are cancelled, its connections closed, and answers
+// the counts of its calls. A client that is closed already, or was never there, is
+// none of its business.
+func Close(request string) (counts string, err error) {
+	defer guard(&counts, &err)
 	id, err := number(request)
 	if err != nil {
 		return "", err
@@ -208,7 +209,9 @@ func Close(request string) (_ string, err error) {
 	c.cancel(errClosed)
 	c.calls.Wait()
 	c.lister.Close()
-	return "", nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return encodeStats(c.total), nil
 }
 
 // Start begins a call: client, call, milliseconds to wait, verb, options.
@@ -329,9 +332,9 @@ func (k *call) said() []string {
 	return k.log
 }
 
-// printable keeps our separators, and escape sequences of a server's, out of a line.
+// printable keeps our separators, and a server's line ends and escape sequences, out of a line.
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
+	if !unicode.IsPrint(r) {
 		return ' '
 	}
 	return r

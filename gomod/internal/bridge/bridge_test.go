@@ -318,7 +318,87 @@ func TestAnOperationAnswersAsOverHTTP(t *testing.T) {
 	refused := run("ListBuckets", "MaxBuckets=10001")
 	require.EqualValues(t, 400, refused["status"])
 	require.Contains(t, refused["body"], "<Code>InvalidArgument</Code>")
-	require.EqualValues(t, 404, run("HeadBucket", "Bucket=none-such")["status"])
+	require.Equal(t, "invalid", refused["kind"])
+	missing := run("HeadBucket", "Bucket=none-such")
+	require.EqualValues(t, 404, missing["status"])
+	require.Equal(t, "not_found", missing["kind"])
+}
+
+func TestAnOperationFollowsARegionThatARefusalNames(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		status    int
+		body      string
+		header    string
+		operation string
+		region    string // that signs the second request; empty: there is none
+		retries   float64
+	}{
+		"a header and a redirect":        {301, "", "eu-west-1", "HeadBucket", "eu-west-1", 1},
+		"a header and a HEAD's 400":      {400, "", "eu-west-1", "HeadBucket", "eu-west-1", 1},
+		"a body that says malformed":     {400, "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-1</Region></Error>", "", "GetBucketLocation", "eu-west-1", 1},
+		"a region that is none":          {400, "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>../x</Region></Error>", "", "GetBucketLocation", "", 0},
+		"a refusal for another reason":   {403, "<Error><Code>AccessDenied</Code><Message>m</Message></Error>", "eu-west-1", "GetBucketLocation", "", 0},
+		"a listing, which has no bucket": {400, "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-1</Region></Error>", "", "ListBuckets", "", 0},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			var scopes []string
+			var mu sync.Mutex
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				scopes = append(scopes, r.Header.Get("Authorization"))
+				again := len(scopes) > 1
+				mu.Unlock()
+				if again {
+					_, _ = w.Write([]byte("<LocationConstraint>eu-west-1</LocationConstraint>"))
+					return
+				}
+				if c.header != "" {
+					w.Header().Set("X-Amz-Bucket-Region", c.header)
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer server.Close()
+			client, id := open(t, server.URL), call()
+			fields := []string{client, id, "1000", c.operation}
+			if c.operation != "ListBuckets" {
+				fields = append(fields, "Bucket=bucket", "ExpectedBucketOwner=111122223333")
+			}
+			text, err := bridge.Start(request(fields...))
+			text, err = finish(t, id, text, err)
+			require.NoError(t, err)
+			text, _, _ = strings.Cut(text[1:], "\x1e")
+			answer := map[string]any{}
+			require.NoError(t, json.Unmarshal([]byte(text), &answer))
+			require.Equal(t, c.retries, answer["retries"])
+			if c.region == "" {
+				require.Len(t, scopes, 1)
+				require.EqualValues(t, c.status, answer["status"])
+				return
+			}
+			require.Len(t, scopes, 2)
+			require.Contains(t, scopes[1], "/"+c.region+"/s3/")
+			require.EqualValues(t, 200, answer["status"])
+		})
+	}
+}
+
+func TestAClientTellsItsEndpointAndRegion(t *testing.T) {
+	for want, options := range map[string][]string{
+		request("https://s3.eu-west-1.amazonaws.com", "eu-west-1"): {"region=eu-west-1"},
+		request("http://127.0.0.1:9", "us-east-1"):                 {"endpoint_url=http://127.0.0.1:9"},
+	} {
+		client, err := bridge.Open(request(append([]string{""}, options...)...))
+		require.NoError(t, err)
+		id := call()
+		text, err := bridge.Start(request(client, id, "1000", "describe"))
+		text, err = finish(t, id, text, err)
+		require.NoError(t, err)
+		text, _, _ = strings.Cut(text, "\x1e")
+		require.Equal(t, "D"+want, text)
+		_, err = bridge.Close(client)
+		require.NoError(t, err)
+	}
 }
 
 func TestRequestsThatMakeNoSense(t *testing.T) {

@@ -3,14 +3,19 @@ package bridge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/glowplug/glowplug/gomod/awserr"
 	"github.com/glowplug/glowplug/gomod/buckets"
 )
 
@@ -20,8 +25,13 @@ type operation struct {
 	Status  int               `json:"status"`
 	Headers map[string]string `json:"headers"` // names in lower case
 	Retries int64             `json:"retries"`
-	Body    string            `json:"body,omitempty"` // of a refusal
-	Result  any               `json:"result,omitempty"`
+	// Exhausted: more retries would have followed, had there been attempts left.
+	Exhausted bool   `json:"exhausted,omitempty"`
+	Body      string `json:"body,omitempty"` // of a refusal
+	// Kind and Retryable of the error that a refusal is.
+	Kind      awserr.Kind `json:"kind,omitempty"`
+	Retryable bool        `json:"retryable,omitempty"`
+	Result    any         `json:"result,omitempty"`
 }
 
 type listResult struct {
@@ -58,30 +68,72 @@ func operate(ctx context.Context, c *client, o callOptions, _ func(string) bool)
 		for name, values := range head.Header {
 			answer.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
 		}
+		// What net/http takes out of the head, having acted on it.
+		if len(head.TransferEncoding) > 0 {
+			answer.Headers["transfer-encoding"] = strings.Join(head.TransferEncoding, ", ")
+		}
+		if head.Close && head.ProtoAtLeast(1, 1) {
+			answer.Headers["connection"] = "close"
+		}
 	}
 	result, err := send(ctx, c.lister.API(), o.verb, o.input)
-	if region := regionToAsk(c, o.verb, err); region != "" {
+	var again int64
+	mu.Lock()
+	body := answer.Body
+	mu.Unlock()
+	if region := regionToAsk(o.verb, body, err); region != "" {
+		again = 1
 		result, err = send(ctx, c.lister.API(), o.verb, o.input, func(o *s3.Options) { o.Region = region })
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	if err != nil {
+		_, answer.Exhausted = errors.AsType[*retry.MaxAttemptsError](err)
 		failed := buckets.Classify(ctx, o.verb, o.input["Bucket"], err)
 		if failed.Status < 300 || answer.Status < 300 {
 			return "", failed
 		}
+		answer.Kind, answer.Retryable = failed.Kind, failed.Retryable
 	}
-	answer.Result, answer.Retries = result, seen.Stats().Retries
+	answer.Result, answer.Retries = result, seen.Stats().Retries+again
 	text, err := json.Marshal(answer)
 	return "D" + string(text), err
 }
 
-// regionToAsk is where boto3 would send a refused request again: the bucket's own region.
-func regionToAsk(c *client, verb string, err error) string {
-	if err == nil || verb == "ListBuckets" || !c.lister.Regional() {
+// regionToAsk is where boto3 sends a refused request again: the region that the
+// refusal names. At an endpoint of the caller's own, that region only signs.
+// Source: botocore.utils.S3RegionRedirectorv2.redirect_from_error
+func regionToAsk(verb, body string, err error) string {
+	var refused smithy.APIError
+	var answer *smithyhttp.ResponseError
+	if verb == "ListBuckets" || !errors.As(err, &refused) || !errors.As(err, &answer) {
 		return ""
 	}
-	return buckets.RegionOf(err)
+	switch status := answer.HTTPStatusCode(); {
+	case status == 301, status == 302, status == 307:
+	case verb == "HeadBucket" && status == 400: // a HEAD has no body to say more
+	default:
+		switch refused.ErrorCode() {
+		case "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException":
+		default:
+			return ""
+		}
+	}
+	if region := buckets.RegionOf(err); region != "" {
+		return region
+	}
+	_, rest, _ := strings.Cut(body, "<Region>")
+	region, _, _ := strings.Cut(rest, "</Region>")
+	if len(region) > 63 || strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return ""
+	}
+	return region
+}
+
+// describe tells the endpoint and the region of a client.
+func describe(_ context.Context, c *client, _ callOptions, _ func(string) bool) (string, error) {
+	endpoint, region := c.lister.Endpoint()
+	return "D" + endpoint + unit + region, nil
 }
 
 func send(ctx context.Context, api buckets.API, verb string, input map[string]string, options ...func(*s3.Options)) (any, error) {
@@ -93,13 +145,13 @@ func send(ctx context.Context, api buckets.API, verb string, input map[string]st
 	}
 	switch verb {
 	case "HeadBucket":
-		out, err := api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: value("Bucket")}, options...)
+		out, err := api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: value("Bucket"), ExpectedBucketOwner: value("ExpectedBucketOwner")}, options...)
 		if err != nil {
 			return nil, err
 		}
 		return headResult{out.BucketArn, out.BucketRegion, out.AccessPointAlias, string(out.BucketLocationType), out.BucketLocationName}, nil
 	case "GetBucketLocation":
-		out, err := api.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: value("Bucket")}, options...)
+		out, err := api.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: value("Bucket"), ExpectedBucketOwner: value("ExpectedBucketOwner")}, options...)
 		if err != nil {
 			return nil, err
 		}

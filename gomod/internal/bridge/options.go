@@ -122,7 +122,7 @@ func parseCall(verb string, fields []string) (o callOptions, err error) {
 			o.log = value == "1"
 		case "trace":
 			o.trace = value
-		case "Bucket", "BucketRegion", "ContinuationToken", "MaxBuckets", "Prefix":
+		case "Bucket", "BucketRegion", "ContinuationToken", "ExpectedBucketOwner", "MaxBuckets", "Prefix":
 			if o.input == nil {
 				o.input = map[string]string{}
 			}

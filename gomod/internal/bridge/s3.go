@@ -50,9 +50,11 @@ var verbs = map[string]verb{
 		}
 		return b.String(), nil
 	},
+	"doctor":            doctor,
 	"ListBuckets":       operate,
 	"HeadBucket":        operate,
 	"GetBucketLocation": operate,
+	"describe":          describe,
 	// ready answers D1 when a connection is open, D0 when the time passed before.
 	"ready": func(ctx context.Context, c *client, _ callOptions, _ func(string) bool) (string, error) {
 		w := c.preconnect()

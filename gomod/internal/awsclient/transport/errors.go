@@ -90,6 +90,7 @@ func (e *proxyRefusal) Error() string {
 //   - kind Connection, TLS: CertificateNotTrusted, CertificateHostMismatch, CertificateExpired,
 //     CertificateInvalid, NotTLS, TLSVersion, TLSFailed
 //   - kind Connection, proxies: ProxyRefused (its answer to CONNECT), ProxyUnreachable
+//   - kind Connection, Options.LoopbackOnly: Offline
 //   - kind Response: NotHTTP, HeaderTooLarge
 //
 // An [awserr.Error] in err's chain, such as an Internal one with the stack of a

@@ -45,6 +45,10 @@ type Options struct {
 	Proxy func(*url.URL) (*url.URL, error)
 	// DialContext opens TCP connections, to hosts and proxies. Default net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// LoopbackOnly refuses all other addresses with an error of code [CodeOffline],
+	// before a name is looked up; proxies and what is behind them count alike.
+	// Where DialContext is given, the address that localhost stands for is its own matter.
+	LoopbackOnly bool
 	// OnConnect is called when a connection was opened, with a context that has the
 	// values of the request that asked for it. Default none.
 	OnConnect func(ctx context.Context)
@@ -106,6 +110,9 @@ func New(o Options) *Client {
 	}
 	if o.DialContext == nil {
 		o.DialContext = new(net.Dialer).DialContext
+		if o.LoopbackOnly {
+			o.DialContext = loopbackDialer().DialContext
+		}
 	}
 	c := &Client{
 		opts:  o,
@@ -189,8 +196,8 @@ func (c *Client) route(u *url.URL) (t *http.Transport, proxy string, err error) 
 }
 
 func (c *Client) proxyFor(u *url.URL) (*url.URL, error) {
-	if c.opts.Proxy == nil {
-		return nil, nil
+	if err := c.refuse(u, nil); err != nil || c.opts.Proxy == nil {
+		return nil, err
 	}
 	via, err := c.opts.Proxy(u)
 	if err != nil {
@@ -205,7 +212,7 @@ func (c *Client) proxyFor(u *url.URL) (*url.URL, error) {
 	}
 	switch via.Scheme {
 	case "http", "https", "socks5", "socks5h":
-		return via, nil
+		return via, c.refuse(u, via)
 	}
 	return nil, &awserr.Error{
 		Kind: awserr.Invalid, Code: "ProxyInvalid",

@@ -43,6 +43,7 @@ var (
 // retry helps before the machine or a setting has changed.
 func System(env map[string]string) (*Store, error) {
 	var roots []root
+	var read []string
 	var problem string // the first file or directory that is there and can't be read
 	note := func(path string, err error) {
 		if problem == "" && !errors.Is(err, fs.ErrNotExist) {
@@ -61,6 +62,7 @@ func System(env map[string]string) (*Store, error) {
 			continue
 		}
 		if roots = index(roots, data); holdsCertificate(roots) {
+			read = append(read, file)
 			break
 		}
 	}
@@ -75,6 +77,7 @@ func System(env map[string]string) (*Store, error) {
 			note(dir, err)
 			continue
 		}
+		before := len(roots)
 		for _, entry := range entries {
 			if isLinkWithin(dir, entry) {
 				continue
@@ -84,9 +87,12 @@ func System(env map[string]string) (*Store, error) {
 				roots = index(roots, data)
 			}
 		}
+		if len(roots) > before {
+			read = append(read, dir)
+		}
 	}
 
-	store, err := newStore("the trust store", roots)
+	store, err := newStore("the trust store", roots, read)
 	if err == nil {
 		return store, nil
 	}

@@ -45,6 +45,7 @@ type Store struct {
 	// Now is the clock of verification; nil means time.Now. Set it before the first use.
 	Now func() time.Time
 
+	files    []string // where roots come from
 	roots    []root
 	sessions tls.ClientSessionCache
 
@@ -66,7 +67,7 @@ var seed = maphash.MakeSeed()
 // error is an [awserr.Error] of kind Invalid and code "NoCertificate" when there
 // is none.
 func FromPEM(data []byte) (*Store, error) {
-	return newStore("the CA bundle", index(nil, bytes.Clone(data)))
+	return newStore("the CA bundle", index(nil, bytes.Clone(data)), nil)
 }
 
 // File returns a Store of the certificates in the PEM file at path, of at most
@@ -80,17 +81,31 @@ func File(path string) (*Store, error) {
 			Message: "the CA bundle " + strconv.Quote(path) + " can't be read (" + reason(err) + "): correct the path or its permissions",
 		}
 	}
-	return newStore("the CA bundle "+strconv.Quote(path), index(nil, data))
+	return newStore("the CA bundle "+strconv.Quote(path), index(nil, data), []string{path})
 }
 
-func newStore(what string, roots []root) (*Store, error) {
+func newStore(what string, roots []root, files []string) (*Store, error) {
 	if holdsCertificate(roots) {
-		return &Store{roots: roots, sessions: tls.NewLRUClientSessionCache(maxSessions)}, nil
+		return &Store{files: files, roots: roots, sessions: tls.NewLRUClientSessionCache(maxSessions)}, nil
 	}
 	return nil, &awserr.Error{
 		Kind: awserr.Invalid, Code: "NoCertificate",
 		Message: what + " holds no certificate: give a PEM file with at least one CERTIFICATE block",
 	}
+}
+
+// Files returns the files and directories that the roots come from; none for [FromPEM].
+func (s *Store) Files() []string { return s.files }
+
+// Len returns the number of certificates, of which it parses every one; what two files hold counts twice.
+func (s *Store) Len() int {
+	n := 0
+	for i := range s.roots {
+		if s.roots[i].certificate() != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // Pool returns a new pool of all certificates of s, every one parsed: 2 ms of

@@ -338,8 +338,10 @@ func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ca.pem")
 	require.NoError(t, os.WriteFile(path, bundle(issue(t, newKey(t), nil, authority("A"))), 0o600))
-	_, err := truststore.File(path)
+	store, err := truststore.File(path)
 	require.NoError(t, err)
+	require.Equal(t, []string{path}, store.Files())
+	require.Equal(t, 1, store.Len())
 
 	_, err = truststore.File(filepath.Join(dir, "absent.pem"))
 	requireInvalid(t, err, "CABundle")
@@ -428,6 +430,12 @@ func TestSystem(t *testing.T) {
 				want.AddCert(i.cert)
 			}
 			require.True(t, want.Equal(pool))
+			require.GreaterOrEqual(t, store.Len(), len(tc.want), "a certificate that two files hold counts twice")
+			require.NotEmpty(t, store.Files())
+			for _, file := range store.Files() {
+				require.True(t, strings.HasPrefix(file, dir), file)
+				require.NotContains(t, file, "empty")
+			}
 		})
 	}
 }
