@@ -293,6 +293,7 @@ func TestWhatIsFatalEndsTheCall(t *testing.T) {
 		"an unknown key":   {env: map[string]string{"AWS_ACCESS_KEY_ID": "AKIDOTHER", "AWS_SECRET_ACCESS_KEY": "canary-secret"}, kind: awserr.Credentials, code: "InvalidAccessKeyId"},
 		"a wrong secret":   {env: map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "canary-secret-2"}, kind: awserr.Credentials, code: "SignatureDoesNotMatch"},
 		"a refused list":   {env: keys, fault: &fakes3.Fault{Kind: fakes3.Deny, Op: "list"}, kind: awserr.Denied, code: "AccessDenied"},
+		"versitygw's key":  {env: keys, fault: &fakes3.Fault{Kind: fakes3.Status, Status: 404, Code: "XAdminUserNotFound"}, kind: awserr.Credentials, code: "XAdminUserNotFound"},
 		"a token expired":  {env: keys, fault: &fakes3.Fault{Kind: fakes3.Status, Status: 400, Code: "ExpiredToken"}, kind: awserr.Credentials, code: "ExpiredToken"},
 		"look-ups refused": {env: keys, fault: &fakes3.Fault{Kind: fakes3.Status, Status: 400, Code: "ExpiredToken", Op: "location"}, kind: awserr.Credentials, code: "ExpiredToken"},
 		"a storm of 500":   {env: keys, fault: &fakes3.Fault{Kind: fakes3.Status, Status: 500}, kind: awserr.Service, code: "InternalError"},

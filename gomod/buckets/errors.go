@@ -38,6 +38,7 @@ var codes = map[string]awserr.Kind{
 	"TokenRefreshRequired":        awserr.Credentials,
 	"UnrecognizedClientException": awserr.Credentials,
 	"NoSuchBucket":                awserr.NotFound,
+	"XAdminUserNotFound":          awserr.Credentials, // versitygw, with status 404
 	"NotFound":                    awserr.NotFound,
 	"BandwidthLimitExceeded":      awserr.Throttled,
 	"RequestLimitExceeded":        awserr.Throttled,
