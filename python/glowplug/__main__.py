@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
-    from typing import TextIO
+    from typing import NoReturn, TextIO
 
     from . import Bucket
 
@@ -110,13 +110,13 @@ def _parser() -> ArgumentParser:
     import argparse
 
     class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> None:  # type: ignore[override]
+        def error(self, message: str) -> NoReturn:
             self.exit(2, f"glowplug: {_visible(message)}: see {self.prog} --help\n")
 
-    description, _, codes = (__doc__ or "").partition("\n\nExit codes:\n")
-    codes = "exit codes:\n" + codes if codes else None
+    _, found, table = (__doc__ or "").partition("\n\nExit codes:\n")
+    codes = "exit codes:\n" + table if found else None  # python -OO has no docstring
 
-    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    common = Parser(add_help=False, allow_abbrev=False)
     common.add_argument("--endpoint-url", metavar="URL", help="used in place of AWS's endpoints")
     common.add_argument("--profile", metavar="NAME", help="section of the AWS config files")
     common.add_argument("--timeout", metavar="SECONDS", type=float, help="bounds the whole command (default: 10 s, in ls for each page)")

@@ -18,31 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from types import TracebackType
-    from typing import Any, Literal, Protocol, SupportsFloat, TypedDict, overload
+    from typing import Any, Literal, SupportsFloat, overload
 
-    from typing_extensions import NotRequired, Self
+    from typing_extensions import Self
 
-    class LambdaContext(Protocol):
-        """The part of a Lambda's context that bounds a call."""
-
-        def get_remaining_time_in_millis(self) -> int: ...
-
-    class ErrorDict(TypedDict):
-        kind: str
-        code: str
-        message: str
-
-    class BucketDict(TypedDict):
-        name: str
-        region: str | None
-        created: str | None
-        error: NotRequired[ErrorDict]
-
-    class NativeBucketDict(TypedDict):
-        name: str
-        region: str | None
-        created: datetime | None
-        error: NotRequired[ErrorDict]
+    from .types import BucketDict, LambdaContext, NativeBucketDict
 
     _Buckets = Sequence["Bucket"]
 else:
@@ -104,9 +84,17 @@ class Bucket:
 
         return datetime.fromisoformat(self._created)
 
-    def to_dict(self) -> BucketDict:
-        """Return the bucket as JSON can hold it: ``created`` in ISO 8601, ``error`` only where there is one."""
-        d: BucketDict = {"name": self.name, "region": self.region, "created": self._created or None}
+    @overload
+    def to_dict(self, *, native: Literal[False] = False) -> BucketDict: ...
+    @overload
+    def to_dict(self, *, native: Literal[True]) -> NativeBucketDict: ...
+    def to_dict(self, *, native: bool = False) -> BucketDict | NativeBucketDict:
+        """Return the bucket as a dict: ``created`` in ISO 8601, or as a datetime if ``native``; ``error`` only where there is one."""
+        d: BucketDict | NativeBucketDict
+        if native:
+            d = {"name": self.name, "region": self.region, "created": self.created}
+        else:
+            d = {"name": self.name, "region": self.region, "created": self._created or None}
         if self.error is not None:
             d["error"] = {"kind": self.error.kind, "code": self.error.code, "message": str(self.error)}
         return d
@@ -134,10 +122,16 @@ class Bucket:
         return _bucket, (self.name, self.region, self._created, self.error)
 
 
-_set_name = Bucket.name.__set__  # type: ignore[attr-defined]
-_set_region = Bucket.region.__set__  # type: ignore[attr-defined]
-_set_error = Bucket.error.__set__  # type: ignore[union-attr]
-_set_created = Bucket._created.__set__  # type: ignore[attr-defined]
+def _setter(owner: type, slot: str) -> Callable[[object, object], None]:
+    """Return what sets a slot of an object that refuses assignment."""
+    setter: Callable[[object, object], None] = owner.__dict__[slot].__set__
+    return setter
+
+
+_set_name = _setter(Bucket, "name")
+_set_region = _setter(Bucket, "region")
+_set_error = _setter(Bucket, "error")
+_set_created = _setter(Bucket, "_created")
 _new = Bucket.__new__
 
 
@@ -255,11 +249,12 @@ class BucketList(_Buckets):
             native: keep ``created`` as a datetime.
         """
         if native:
-            return [{**b.to_dict(), "created": b.created} for b in self._all()]  # type: ignore[typeddict-item]
+            return [b.to_dict(native=True) for b in self._all()]
         raw = self._raw
         if raw is not None and not raw[1]:
             f = raw[0]
-            return [{"name": n, "region": r, "created": c or None} for n, r, c in zip(f[::3], f[1::3], f[2::3])]
+            plain: list[BucketDict] = [{"name": n, "region": r, "created": c or None} for n, r, c in zip(f[::3], f[1::3], f[2::3])]
+            return plain
         return [b.to_dict() for b in self._all()]
 
     def __eq__(self, other: object) -> bool:
@@ -279,9 +274,9 @@ class BucketList(_Buckets):
         return _bucket_list, (self._all(), self.truncated)
 
 
-_set_items = BucketList._items.__set__  # type: ignore[attr-defined]
-_set_raw = BucketList._raw.__set__  # type: ignore[union-attr]
-_set_truncated = BucketList.truncated.__set__  # type: ignore[attr-defined]
+_set_items = _setter(BucketList, "_items")
+_set_raw = _setter(BucketList, "_raw")
+_set_truncated = _setter(BucketList, "truncated")
 
 
 def _bucket_list(buckets: tuple[Bucket, ...], truncated: bool) -> BucketList:
@@ -292,14 +287,25 @@ def _text(name: str, value: object) -> str:
     """Check a string that goes to Go: no NUL or separator, and encodable."""
     if not isinstance(value, str):
         raise errors.ArgumentTypeError(f"{name} is {type(value).__name__}: give a str")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise errors.InvalidArgumentError(f"{name} holds a lone surrogate, which no UTF-8 can carry: correct its encoding", code="InvalidText") from None
+    # Not raised while the UnicodeEncodeError is handled: that would carry the value along, which may be a secret.
+    if not _encodes(value):
+        raise errors.InvalidArgumentError(f"{name} holds a lone surrogate, which no UTF-8 can carry: correct its encoding", code="InvalidText")
     # One look for control characters, without naming the value: it may be a secret.
     if not value.isprintable() and any(c < " " or c == "\x7f" for c in value):
         raise errors.InvalidArgumentError(f"{name} holds a control character: remove it", code="InvalidText")
     return value
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _path(value: object) -> object:
+    return value.__fspath__() if isinstance(value, os.PathLike) else value
 
 
 def _seconds(name: str, value: SupportsFloat, zero: bool = False) -> float:
@@ -350,15 +356,7 @@ def _style(name: str, value: str) -> str:
 def _environment() -> str:
     """Return the environment of now, which Go by itself can't see."""
     pairs = (f"{k}={v}" for k, v in os.environ.items())
-    return "".join(f"{UNIT}${pair}" for pair in pairs if pair.isprintable() or _carries(pair))
-
-
-def _carries(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return UNIT not in text
+    return "".join(f"{UNIT}${pair}" for pair in pairs if pair.isprintable() or (UNIT not in pair and _encodes(pair)))
 
 
 class S3:
@@ -448,7 +446,7 @@ class S3:
         option("addressing_style", addressing_style, _style)
         option("use_fips", use_fips, _flag)
         option("use_dualstack", use_dualstack, _flag)
-        option("ca_bundle", ca_bundle.__fspath__() if hasattr(ca_bundle, "__fspath__") else ca_bundle, _text)
+        option("ca_bundle", ca_bundle if ca_bundle is None or isinstance(ca_bundle, str) else _path(ca_bundle), _text)
         options.append(f"{UNIT}cache_ttl={_seconds('cache_ttl', cache_ttl, True):.9g}")
 
         self._timeout = DEFAULT_TIMEOUT if timeout is None else _seconds("timeout", timeout)
