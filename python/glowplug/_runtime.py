@@ -88,7 +88,7 @@ def _at_exit() -> None:
 def decode(error: RuntimeError) -> BaseException:
     """Return the typed exception for an error of the native module, else the error itself."""
     text = str(error)
-    return errors._decode(text) if text.startswith('{"kind"') else error
+    return errors.decode(text) if text.startswith('{"kind"') else error
 
 
 class Call:

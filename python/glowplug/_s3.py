@@ -156,7 +156,7 @@ def _make(fields: list[str], failed: dict[int, str]) -> tuple[Bucket, ...]:
     if not failed:
         return tuple(map(_bucket, fields[::3], fields[1::3], fields[2::3], [None] * (len(fields) // 3)))
     return tuple(
-        _bucket(name, region or None, created, errors._decode(failed[i]) if i in failed else None)
+        _bucket(name, region or None, created, errors.decode(failed[i]) if i in failed else None)
         for i, (name, region, created) in enumerate(zip(fields[::3], fields[1::3], fields[2::3]))
     )
 
@@ -652,7 +652,7 @@ class S3:
         if not wanted:
             return {}
         answer = self._call("regions", "".join(f"{UNIT}name={name}" for name in wanted), deadline)
-        found = {name: errors._decode(text) if text[0] == "{" else text for name, text in zip(wanted, answer[1:].split(UNIT))}
+        found = {name: errors.decode(text) if text[0] == "{" else text for name, text in zip(wanted, answer[1:].split(UNIT))}
         if on_error == "raise":
             _raise_first(region for region in found.values() if isinstance(region, errors.GlowplugError))
         return found

@@ -195,7 +195,7 @@ def _rebuild(leaf: type[GlowplugError], message: str, fields: dict[str, Any]) ->
     return leaf(message, **fields)
 
 
-def _decode(text: str) -> GlowplugError:
+def decode(text: str) -> GlowplugError:
     """Make the exception of an error that crossed from Go as JSON."""
     import json
 
