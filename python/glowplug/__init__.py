@@ -5,7 +5,7 @@
 >>> def handler(event, context):
 ...     return s3.list_buckets(context=context).to_dicts()
 
-Importing glowplug reads three small files. The native library is loaded by the
+Importing glowplug reads five small files. The native library is loaded by the
 first :class:`S3`, in the background where the process is no Lambda.
 """
 

@@ -29,7 +29,8 @@ RECORD = "\x1e"
 _native: ModuleType | None = None
 _owner: int | None = None  # the process that began to load the library
 _lock = _thread.allocate_lock()
-_next_call = count(1).__next__
+# Go knows calls of all interpreters of this process by these numbers: each counts from somewhere else.
+_next_call = count(int.from_bytes(os.urandom(6), "big")).__next__
 _under_way: set[int] = set()
 _ended = False
 
@@ -78,10 +79,11 @@ def _at_exit() -> None:
     _ended = True
     if _native is None or loaded_by_parent():
         return
-    for call in tuple(_under_way):
-        _native.pybind_Cancel(str(call))
     give_up = monotonic() + 1
     while _under_way and monotonic() < give_up:
+        # Each time anew: a thread may have passed its look at _ended before.
+        for call in tuple(_under_way):
+            _native.pybind_Cancel(str(call))
         sleep(0.001)
 
 
@@ -114,8 +116,7 @@ class Call:
         """
         module = native()
         if _ended:
-            self.done = True
-            raise errors.CancelledError("the interpreter is shutting down", code="Shutdown")
+            raise self._shut_down()
         _under_way.add(self._id)
         try:
             request, self._request = self._request, None
@@ -125,6 +126,8 @@ class Call:
                     raise errors.TimeoutError("the call's time-out passed before the answer was whole: call again, or raise timeout", code="DeadlineExceeded", retryable=True)
                 answer = module.pybind_Wait(f"{self._id}{UNIT}{SLICE_MS}")
         except RuntimeError as e:
+            if _ended:  # _at_exit cancelled the call, and Go has forgotten it
+                raise self._shut_down() from None
             error = decode(e)
             self.done = error is not e and not isinstance(error, errors.TimeoutError)
             raise error from None
@@ -132,6 +135,10 @@ class Call:
             _under_way.discard(self._id)
         self.done = answer[0] == "D"
         return answer
+
+    def _shut_down(self) -> errors.CancelledError:
+        self.done = True
+        return errors.CancelledError("the interpreter is shutting down", code="Shutdown")
 
     def close(self) -> None:
         """Cancel the call unless it has ended. Never raises."""

@@ -15,14 +15,14 @@ from ._runtime import RECORD, UNIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from types import TracebackType
     from typing import Any, Literal, SupportsFloat, overload
 
     from typing_extensions import Self
 
-    from .types import BucketDict, LambdaContext, NativeBucketDict
+    from .types import BucketDict, ErrorDict, LambdaContext, NativeBucketDict
 
     _Buckets = Sequence["Bucket"]
 else:
@@ -51,10 +51,15 @@ class Bucket:
     __slots__ = ("_created", "error", "name", "region")
     __match_args__ = ("name", "region", "created", "error")
 
-    name: str
-    region: str | None
-    error: errors.GlowplugError | None
     _created: str
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def region(self) -> str | None: ...
+        @property
+        def error(self) -> errors.GlowplugError | None: ...
 
     def __init__(
         self,
@@ -63,12 +68,16 @@ class Bucket:
         created: datetime | None = None,
         error: errors.GlowplugError | None = None,
     ) -> None:
-        _set_name(self, name)
-        _set_region(self, region)
+        if (region is None) != (error is not None):
+            raise errors.InvalidArgumentError("a Bucket has a region or an error: give one of them")
+        _set_name(self, _text("name", name))
+        _set_region(self, region if region is None else _text("region", region))
         _set_error(self, error)
         if created is None:
             _set_created(self, "")
         else:
+            if not hasattr(created, "astimezone"):
+                raise errors.ArgumentTypeError(f"created is {type(created).__name__}: give an aware datetime")
             if created.tzinfo is None:
                 raise errors.InvalidArgumentError(f"created={created!r} has no time zone: give an aware datetime")
             from datetime import timezone
@@ -96,7 +105,8 @@ class Bucket:
         else:
             d = {"name": self.name, "region": self.region, "created": self._created or None}
         if self.error is not None:
-            d["error"] = {"kind": self.error.kind, "code": self.error.code, "message": str(self.error)}
+            error: ErrorDict = {"kind": self.error.kind, "code": self.error.code, "message": str(self.error)}
+            d["error"] = error
         return d
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -172,7 +182,11 @@ class BucketList(_Buckets):
 
     __slots__ = ("_items", "_raw", "truncated")
 
-    truncated: bool
+    if TYPE_CHECKING:
+
+        @property
+        def truncated(self) -> bool: ...
+
     _items: tuple[Bucket, ...]
     _raw: tuple[list[str], dict[int, str]] | None
 
@@ -180,14 +194,6 @@ class BucketList(_Buckets):
         _set_items(self, tuple(buckets))
         _set_raw(self, None)
         _set_truncated(self, truncated)
-
-    @classmethod
-    def _of(cls, answer: str) -> BucketList:
-        fields, failed, truncated = _parse(answer)
-        self = cls(truncated=truncated)
-        # The buckets are made when one is asked for: to_dicts needs none.
-        _set_raw(self, (fields, failed))
-        return self
 
     def _all(self) -> tuple[Bucket, ...]:
         raw = self._raw
@@ -238,6 +244,8 @@ class BucketList(_Buckets):
     def to_dicts(self, *, native: Literal[False] = False) -> list[BucketDict]: ...
     @overload
     def to_dicts(self, *, native: Literal[True]) -> list[NativeBucketDict]: ...
+    @overload
+    def to_dicts(self, *, native: bool) -> list[BucketDict] | list[NativeBucketDict]: ...
     def to_dicts(self, *, native: bool = False) -> list[BucketDict] | list[NativeBucketDict]:
         """Return a list of dicts that a Lambda can return as it is.
 
@@ -279,6 +287,14 @@ _set_raw = _setter(BucketList, "_raw")
 _set_truncated = _setter(BucketList, "truncated")
 
 
+def _listing(answer: str) -> BucketList:
+    fields, failed, truncated = _parse(answer)
+    listing = BucketList(truncated=truncated)
+    # The buckets are made when one is asked for: to_dicts needs none.
+    _set_raw(listing, (fields, failed))
+    return listing
+
+
 def _bucket_list(buckets: tuple[Bucket, ...], truncated: bool) -> BucketList:
     return BucketList(buckets, truncated=truncated)
 
@@ -304,8 +320,8 @@ def _encodes(text: str) -> bool:
     return True
 
 
-def _path(value: object) -> object:
-    return value.__fspath__() if isinstance(value, os.PathLike) else value
+def _path(value: Any) -> Any:
+    return value.__fspath__() if hasattr(value, "__fspath__") else value
 
 
 def _seconds(name: str, value: SupportsFloat, zero: bool = False) -> float:
@@ -317,7 +333,7 @@ def _seconds(name: str, value: SupportsFloat, zero: bool = False) -> float:
         number = float("inf")
     # NaN fails every comparison.
     if not (0 < number < float("inf") or zero and number == 0):
-        raise errors.InvalidArgumentError(f"{name}={number:g}: give a positive, finite number of seconds", code="InvalidNumber")
+        raise errors.InvalidArgumentError(f"{name}={number:g}: give a {'finite number of seconds from 0 up' if zero else 'positive, finite number of seconds'}", code="InvalidNumber")
     return min(number, LONGEST_TIME) or 0.0  # Go would read a minus zero as negative
 
 
@@ -332,7 +348,7 @@ def _count(name: str, value: int, most: int) -> int:
     return number
 
 
-def _flag(name: str, value: bool) -> str:
+def _flag(name: str, value: object) -> str:
     if not isinstance(value, bool):
         raise errors.ArgumentTypeError(f"{name} is {type(value).__name__}: give True, False or None")
     return "1" if value else "0"
@@ -355,7 +371,8 @@ def _style(name: str, value: str) -> str:
 
 def _environment() -> str:
     """Return the environment of now, which Go by itself can't see."""
-    pairs = (f"{k}={v}" for k, v in os.environ.items())
+    # Another thread may take a variable away meanwhile.
+    pairs = (f"{k}={v}" for k, v in ((k, os.environ.get(k)) for k in list(os.environ)) if v is not None)
     return "".join(f"{UNIT}${pair}" for pair in pairs if pair.isprintable() or (UNIT not in pair and _encodes(pair)))
 
 
@@ -424,7 +441,7 @@ class S3:
 
         if (access_key_id is None) != (secret_access_key is None) or session_token is not None and access_key_id is None:
             raise errors.InvalidArgumentError("access_key_id and secret_access_key go together, a session_token with both", code="PartialCredentials")
-        if preconnect not in ("auto", True, False):
+        if preconnect != "auto" and not isinstance(preconnect, bool):
             raise errors.InvalidArgumentError("preconnect is neither 'auto' nor a bool")
         options: list[str] = []
 
@@ -496,9 +513,9 @@ class S3:
         if context is not None:
             try:
                 remaining = context.get_remaining_time_in_millis() / 1000
-            except (AttributeError, TypeError):
-                raise errors.ArgumentTypeError("context has no get_remaining_time_in_millis(): give the context of the Lambda's handler") from None
-            if remaining - reserve < LEAST_TIME:
+            except (AttributeError, OverflowError, TypeError):
+                raise errors.ArgumentTypeError("context has no usable get_remaining_time_in_millis(): give the context of the Lambda's handler") from None
+            if remaining - reserve < LEAST_TIME - 1e-9:  # 0.3 - 0.25 is a little less than 0.05
                 raise errors.TimeoutError(
                     f"the Lambda has {remaining:.2f} s left, of which reserve={reserve:g} is kept: no time for the call; raise the function's timeout",
                     code="DeadlineExceeded",
@@ -569,7 +586,7 @@ class S3:
         if on_error not in ("collect", "raise"):
             raise errors.InvalidArgumentError(f"on_error={on_error!r:.40}: give 'collect' or 'raise'")
         options = self._query(prefix, region, limit)
-        found = BucketList._of(self._call("list", options, self._deadline(timeout, context, reserve)))
+        found = _listing(self._call("list", options, self._deadline(timeout, context, reserve)))
         if on_error == "raise":
             _raise_first(b.error for b in found.errors)
         return found
@@ -645,14 +662,14 @@ class S3:
         """
         if on_error not in ("collect", "raise"):
             raise errors.InvalidArgumentError(f"on_error={on_error!r:.40}: give 'collect' or 'raise'")
-        if isinstance(names, (str, bytes)):
-            raise errors.ArgumentTypeError("names is one string: give a list of names, or use bucket_region")
+        if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+            raise errors.ArgumentTypeError(f"names is {type(names).__name__}: give a list of names, or use bucket_region")
         wanted = list(dict.fromkeys(_text("a bucket's name", name) for name in names))
         deadline = self._deadline(timeout, context, reserve)
         if not wanted:
             return {}
         answer = self._call("regions", "".join(f"{UNIT}name={name}" for name in wanted), deadline)
-        found = {name: errors.decode(text) if text[0] == "{" else text for name, text in zip(wanted, answer[1:].split(UNIT))}
+        found = {name: errors.decode(text[1:]) if text[0] == "E" else text[1:] for name, text in zip(wanted, answer[1:].split(UNIT))}
         if on_error == "raise":
             _raise_first(region for region in found.values() if isinstance(region, errors.GlowplugError))
         return found

@@ -138,7 +138,7 @@ class TimeoutError(GlowplugError, builtins.TimeoutError):
 
 
 class CancelledError(GlowplugError):
-    """The call was cancelled from another thread."""
+    """The client was closed while the call went on, or the interpreter is shutting down."""
 
     kind = "cancelled"
 

@@ -165,6 +165,9 @@ func (c *client) preconnect() *warmUp {
 	return w
 }
 
+// errClosing is what the calls end with that Close finds under way.
+var errClosing = &awserr.Error{Kind: awserr.Cancelled, Code: "ClientClosed", Message: "the client was closed while the call went on"}
+
 var errClosed = invalid("ClientClosed", "this client is closed: make another")
 
 // Close ends a client: its calls are cancelled, its connections closed. A client
@@ -183,7 +186,7 @@ func Close(request string) (_ string, err error) {
 	if c == nil {
 		return "", nil
 	}
-	c.cancel(errClosed)
+	c.cancel(errClosing)
 	c.calls.Wait()
 	c.lister.Close()
 	return "", nil

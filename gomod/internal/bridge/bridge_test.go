@@ -190,9 +190,9 @@ func TestRegionsCrossInTheirOrder(t *testing.T) {
 	text, err = finish(t, id, text, err)
 	require.NoError(t, err)
 	parts := strings.Split(text[1:], "\x1f")
-	require.Equal(t, "eu-west-1", parts[0])
-	require.Contains(t, parts[1], `"kind":"not_found"`)
-	require.Equal(t, "us-east-1", parts[2])
+	require.Equal(t, "Reu-west-1", parts[0])
+	require.Contains(t, parts[1], `E{"kind":"not_found"`)
+	require.Equal(t, "Rus-east-1", parts[2])
 }
 
 func TestRequestsThatMakeNoSense(t *testing.T) {
