@@ -116,7 +116,7 @@ def test_a_stream_that_is_abandoned_leaves_nothing(fake: servers.Server, s3: glo
     else:
         s3.close()
         assert next(buckets).name == "bucket-00001", "of the page that has come"
-        with pytest.raises(errors.InvalidArgumentError, match="closed"):
+        with pytest.raises(errors.CancelledError, match="closed"):
             list(buckets)
     wait_until(lambda: info().calls == 0 and info().goroutines <= before.goroutines, f"no call is left: {before} {info()}")
 
@@ -459,7 +459,7 @@ def test_close_ends_the_calls_of_other_threads(fake: servers.Server, s3: glowplu
             s3.close()
             failures = [call.exception(5) for call in calls]
     assert watch.seconds < 1
-    assert {(type(e), getattr(e, "code", "")) for e in failures} == {(errors.InvalidArgumentError, "ClientClosed")}
+    assert {(type(e), getattr(e, "code", "")) for e in failures} == {(errors.CancelledError, "ClientClosed")}
     assert info().calls == 0
 
 

@@ -51,15 +51,10 @@ class Bucket:
     __slots__ = ("_created", "error", "name", "region")
     __match_args__ = ("name", "region", "created", "error")
 
+    name: str
+    region: str | None
+    error: errors.GlowplugError | None
     _created: str
-    if TYPE_CHECKING:
-
-        @property
-        def name(self) -> str: ...
-        @property
-        def region(self) -> str | None: ...
-        @property
-        def error(self) -> errors.GlowplugError | None: ...
 
     def __init__(
         self,
@@ -68,8 +63,6 @@ class Bucket:
         created: datetime | None = None,
         error: errors.GlowplugError | None = None,
     ) -> None:
-        if (region is None) != (error is not None):
-            raise errors.InvalidArgumentError("a Bucket has a region or an error: give one of them")
         _set_name(self, _text("name", name))
         _set_region(self, region if region is None else _text("region", region))
         _set_error(self, error)
@@ -182,11 +175,7 @@ class BucketList(_Buckets):
 
     __slots__ = ("_items", "_raw", "truncated")
 
-    if TYPE_CHECKING:
-
-        @property
-        def truncated(self) -> bool: ...
-
+    truncated: bool
     _items: tuple[Bucket, ...]
     _raw: tuple[list[str], dict[int, str]] | None
 
@@ -441,7 +430,7 @@ class S3:
 
         if (access_key_id is None) != (secret_access_key is None) or session_token is not None and access_key_id is None:
             raise errors.InvalidArgumentError("access_key_id and secret_access_key go together, a session_token with both", code="PartialCredentials")
-        if preconnect != "auto" and not isinstance(preconnect, bool):
+        if all(preconnect is not mode for mode in (True, False)) and preconnect != "auto":
             raise errors.InvalidArgumentError("preconnect is neither 'auto' nor a bool")
         options: list[str] = []
 
