@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import glowplug
@@ -13,9 +13,7 @@ import pytest
 
 import servers
 import support
-
-Client = Callable[..., glowplug.S3]
-
+from support import Client
 
 def pytest_sessionstart() -> None:
     if Path(glowplug.__file__).is_relative_to(servers.REPO / "python"):

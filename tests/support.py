@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from glowplug import _native
+from glowplug import S3, _native
 
 # A secret that may appear nowhere but in a signature.
 CANARY = "canary-3rTq9/vQwK+secret"
 TOKEN = "canary-session-token-7xYz"
+
+# What the fixture `client` is: it takes the options of S3.
+Client = Callable[..., S3]
 
 SPAWN = 60.0  # seconds that a child interpreter may take
 

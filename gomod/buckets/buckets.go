@@ -204,8 +204,12 @@ func (r recovering) Retrieve(ctx context.Context) (_ aws.Credentials, err error)
 
 // NewFromAPI makes a Lister over a client of the caller's, which keeps its own
 // credentials, endpoint, retries and transport. Of o, only Timeout, MaxConcurrency,
-// CacheTTL and CacheEntries apply.
+// CacheTTL and CacheEntries apply; Preconnect and Close do nothing. Errors: of kind
+// Invalid for no client and for an option that can't be used.
 func NewFromAPI(api API, o Options) (*Lister, error) {
+	if api == nil {
+		return nil, &Error{Kind: awserr.Invalid, Code: "InvalidOption", Message: "the API is nil: give an *s3.Client"}
+	}
 	o.EndpointURL, o.Region = "", ""
 	var regional bool
 	if client, ok := api.(*s3.Client); ok {

@@ -80,9 +80,3 @@ func (c *cache) shrink() {
 		delete(c.entries, key)
 	}
 }
-
-func (c *cache) forget(key cacheKey) {
-	c.mu.Lock()
-	delete(c.entries, key)
-	c.mu.Unlock()
-}

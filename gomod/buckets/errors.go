@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -38,6 +39,7 @@ var codes = map[string]awserr.Kind{
 	"TokenRefreshRequired":        awserr.Credentials,
 	"UnrecognizedClientException": awserr.Credentials,
 	"NoSuchBucket":                awserr.NotFound,
+	"XAdminUserNotFound":          awserr.Credentials, // versitygw, with status 404
 	"NotFound":                    awserr.NotFound,
 	"BandwidthLimitExceeded":      awserr.Throttled,
 	"RequestLimitExceeded":        awserr.Throttled,
@@ -70,7 +72,7 @@ func classify(ctx context.Context, operation, bucket string, err error) *Error {
 		}
 		return &e
 	}
-	e := &Error{Kind: awserr.Service, Operation: operation, Bucket: bucket, Err: err, Message: "the service failed"}
+	e := &Error{Kind: awserr.Service, Operation: operation, Bucket: bucket, Err: err}
 	if cause := context.Cause(ctx); cause != nil {
 		return ended(e, cause)
 	}
@@ -81,28 +83,28 @@ func classify(ctx context.Context, operation, bucket string, err error) *Error {
 		e.RequestID = answer.Response.Header.Get("X-Amz-Request-Id")
 	}
 	var refused smithy.APIError
+	var broken *smithy.DeserializationError
+	network, isNetwork := transport.Classify(err)
 	switch {
 	case errors.As(err, &refused):
 		e.Code, e.Message = refused.ErrorCode(), refused.ErrorMessage()
 		refusal(e)
+	case isNetwork:
+		network.Operation, network.Bucket = operation, bucket
+		return network
+	case e.Status >= 300:
+		// The body is no error of S3's: a load balancer or a proxy answered. The status still counts.
+		refusal(e)
 	case errors.Is(err, listxml.ErrTooLarge):
-		e.Kind, e.Code, e.Message = awserr.Response, "ResponseTooLarge", unwrapped(err, listxml.ErrTooLarge)+": raise MaxResponseBytes, or ask for smaller pages"
+		e.Kind, e.Code, e.Message = awserr.Response, "ResponseTooLarge", unwrapped(err, listxml.ErrTooLarge)+": is the endpoint an S3 endpoint? If so, list by prefix"
 	case errors.Is(err, listxml.ErrSyntax):
 		e.Kind, e.Code, e.Message = awserr.Response, "MalformedResponse", unwrapped(err, listxml.ErrSyntax)+": is the endpoint an S3 endpoint?"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.Kind, e.Code, e.Message, e.Retryable = awserr.Connection, "IncompleteBody", "the answer was cut short", true
+	case errors.As(err, &broken):
+		e.Kind, e.Code, e.Message = awserr.Response, "MalformedResponse", "the answer is no XML that S3 sends: is the endpoint an S3 endpoint?"
 	default:
-		var broken *smithy.DeserializationError
-		network, ok := transport.Classify(err)
-		switch {
-		case ok:
-			network.Operation, network.Bucket = operation, bucket
-			return network
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			e.Kind, e.Code, e.Message, e.Retryable = awserr.Connection, "IncompleteBody", "the answer was cut short", true
-		case errors.As(err, &broken):
-			e.Kind, e.Code, e.Message = awserr.Response, "MalformedResponse", "the answer is no XML that S3 sends: is the endpoint an S3 endpoint?"
-		default:
-			e.Kind, e.Message = awserr.Internal, "unexpected: "+err.Error()
-		}
+		e.Kind, e.Message = awserr.Internal, "unexpected: "+err.Error()
 	}
 	return e
 }
@@ -154,7 +156,7 @@ func refusal(e *Error) {
 			e.Message = "the endpoint answers with a redirect, which is not followed: use the endpoint and the region of the bucket"
 		case e.Status >= 500:
 			kind = awserr.Service
-			e.Retryable = true
+			e.Retryable = e.Status != http.StatusNotImplemented
 		default:
 			kind = awserr.Service
 		}
@@ -163,10 +165,10 @@ func refusal(e *Error) {
 	if kind == awserr.Throttled || e.Code == "InternalError" {
 		e.Retryable = true
 	}
-	if e.Message == "" || e.Message == e.Code || e.Message == "UnknownError" {
-		e.Message = strings.ToLower(http.StatusText(e.Status))
-		if e.Message == "" {
-			e.Message = "the service refused"
+	if text := strings.ToLower(http.StatusText(e.Status)); e.Message == "" || e.Message == e.Code || e.Message == "UnknownError" {
+		e.Message = "the endpoint answered HTTP " + strconv.Itoa(e.Status) + " without S3's reason"
+		if text != "" {
+			e.Message += " (" + text + ")"
 		}
 	}
 	if hint, ok := advice[e.Code]; ok {

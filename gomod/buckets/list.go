@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -94,7 +93,15 @@ func (l *Lister) Pages(ctx context.Context, q Query) iter.Seq2[Page, error] {
 	}
 }
 
-var regionName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+// isRegion accepts what may be a region's name: 1 to 63 of a-z, 0-9 and "-".
+func isRegion(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}
 
 func (q *Query) check() error {
 	bad := func(format string, args ...any) error {
@@ -105,7 +112,7 @@ func (q *Query) check() error {
 		return bad("the limit %d is negative: give 1 or more, or none", q.Limit)
 	case q.PageSize < 1 || q.PageSize > maxPage:
 		return bad("the page size %d is outside 1 to %d", q.PageSize, maxPage)
-	case q.Region != "" && !regionName.MatchString(q.Region):
+	case q.Region != "" && !isRegion(q.Region):
 		return bad("%.64q is no region: give one like eu-central-1", q.Region)
 	}
 	return nil
@@ -163,9 +170,10 @@ type walk struct {
 	cancel  context.CancelCauseFunc
 	wait    sync.WaitGroup
 
-	kept    int // by the producer: buckets that passed the filters so far
-	empty   int // by the producer: empty pages in a row
-	emitted int // by the caller
+	kept    int             // by the producer: buckets that passed the filters so far
+	empty   int             // by the producer: empty pages in a row
+	seen    map[string]bool // by the producer: continuation tokens
+	emitted int             // by the caller
 }
 
 // pending is a page whose regions are being looked up.
@@ -293,8 +301,14 @@ func (w *walk) fetch(token *string) (*pending, error) {
 	} else if w.empty++; next != nil && w.empty == emptyPages {
 		return nil, endless("the server sends empty pages without an end")
 	}
-	if next != nil && token != nil && *next == *token {
-		return nil, endless("the server repeats its continuation token")
+	if next != nil {
+		if w.seen[*next] {
+			return nil, endless("the server repeats a continuation token")
+		}
+		if w.seen == nil {
+			w.seen = make(map[string]bool)
+		}
+		w.seen[strings.Clone(*next)] = true
 	}
 	return w.page(out.Buckets, next), nil
 }
@@ -352,7 +366,10 @@ func (w *walk) page(sent []types.Bucket, next *string) *pending {
 	for i, b := range sent {
 		out := &p.buckets[i]
 		out.Name = aws.ToString(b.Name)
-		out.Region = aws.ToString(b.BucketRegion)
+		// What is no region counts as not told.
+		if region := aws.ToString(b.BucketRegion); isRegion(region) {
+			out.Region = region
+		}
 		if b.CreationDate != nil {
 			out.Created = b.CreationDate.UTC()
 		}

@@ -24,7 +24,8 @@ type RegionResult struct {
 	Err    error  // an *Error
 }
 
-// Region tells the region of one bucket, of any account. Errors: of kind NotFound
+// Region tells the region of one bucket, of any account. It is remembered for
+// Options.CacheTTL, so a bucket deleted since is still told. Errors: of kind NotFound
 // where there is no such bucket, Invalid for a name that no bucket can have, Denied
 // where the server hides it, else as of [Lister.List].
 func (l *Lister) Region(ctx context.Context, name string) (string, error) {
@@ -150,7 +151,7 @@ func (l *Lister) resolve(ctx context.Context, name string) (string, *Error) {
 func (l *Lister) lookup(ctx context.Context, name string) (region, source string, _ *Error) {
 	head, err := l.api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &name})
 	if err == nil {
-		if region := aws.ToString(head.BucketRegion); regionName.MatchString(region) {
+		if region := aws.ToString(head.BucketRegion); isRegion(region) {
 			return region, "HeadBucket", nil
 		}
 	} else {
@@ -164,7 +165,12 @@ func (l *Lister) lookup(ctx context.Context, name string) (region, source string
 	}
 	location, err := l.api.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: &name})
 	if err == nil {
-		return constraintRegion(string(location.LocationConstraint)), "GetBucketLocation", nil
+		region := constraintRegion(string(location.LocationConstraint))
+		if !isRegion(region) {
+			return "", "", &Error{Kind: awserr.Response, Code: "MalformedResponse", Operation: "GetBucketLocation", Bucket: name,
+				Message: fmt.Sprintf("the server tells the region %.40q, which is none", region)}
+		}
+		return region, "GetBucketLocation", nil
 	}
 	if region := toldRegion(err); region != "" {
 		return region, "a refused GetBucketLocation", nil
@@ -187,7 +193,7 @@ func toldRegion(err error) string {
 		return ""
 	}
 	region := answer.Response.Header.Get("X-Amz-Bucket-Region")
-	if !regionName.MatchString(region) {
+	if !isRegion(region) {
 		return ""
 	}
 	return strings.Clone(region)

@@ -55,11 +55,14 @@ func throttled(err error) bool {
 }
 
 // IsErrorRetryable knows better than the SDK where a connection failed for good
-// (a certificate, a host that does not exist) or a body was cut short.
+// (a certificate, a host that does not exist), a body was cut short, or a load
+// balancer answered in S3's place. The SDK still decides on refusals by code.
 func (r *retryer) IsErrorRetryable(err error) bool {
 	switch e := classify(context.Background(), "", "", err); e.Kind {
 	case awserr.Connection, awserr.Timeout, awserr.Throttled, awserr.Response, awserr.Internal:
 		return e.Retryable
+	case awserr.Service:
+		return e.Retryable || r.Standard.IsErrorRetryable(err)
 	default:
 		return r.Standard.IsErrorRetryable(err)
 	}

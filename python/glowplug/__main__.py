@@ -12,13 +12,14 @@ Exit codes:
     4: no connection, a time-out, throttling, or the service failed in another way.
     5: the output could not be written, or a defect of glowplug.
     130: Ctrl-C.
-    141: the reader of the output has gone, as ``head`` does.
+    141: the reader of the output has gone, as head does.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from itertools import chain
 from time import monotonic
 
@@ -28,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
-    from typing import TextIO
+    from typing import Any, NoReturn, TextIO
 
     from . import Bucket
 
@@ -44,12 +45,15 @@ def main(argv: list[str] | None = None) -> int:
     Raises:
         SystemExit: after ``--help``, ``--version`` and for arguments that can't be used (2).
     """
-    _make_writable(sys.stdout)
-    _make_writable(sys.stderr)
+    # A stream that is closed is None.
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+    # A locale that lacks a character gets its escape, and no UnicodeEncodeError.
+    _reconfigure(sys.stdout, errors="backslashreplace")
+    _reconfigure(sys.stderr, errors="backslashreplace")
     try:
         code = _run(argv)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except BrokenPipeError:
         _discard_output()
@@ -70,10 +74,9 @@ def _run(argv: list[str] | None) -> int:
         return 130
 
 
-def _make_writable(stream: TextIO | None) -> None:
-    # A locale that lacks a character gets its escape, and no UnicodeEncodeError.
-    if stream is not None and hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="backslashreplace")
+def _reconfigure(stream: TextIO, **options: Any) -> None:
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(**options)
 
 
 def _discard_output() -> None:
@@ -94,8 +97,7 @@ def _exit_code(error: errors.GlowplugError) -> int:
 def _fail(message: str, code: int) -> int:
     # A defect has a stack below its first line, which the report needs.
     lines = message.splitlines() if code == 5 else [message]
-    if sys.stderr is not None:
-        print("glowplug:", "\n".join(map(_visible, lines)), file=sys.stderr)
+    print("glowplug:", "\n".join(map(_visible, lines)), file=sys.stderr)
     return code
 
 
@@ -110,11 +112,11 @@ def _parser() -> ArgumentParser:
     import argparse
 
     class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> None:  # type: ignore[override]
+        def error(self, message: str) -> NoReturn:
             self.exit(2, f"glowplug: {_visible(message)}: see {self.prog} --help\n")
 
-    _, _, listed = (__doc__ or "").partition("\n\nExit codes:\n")
-    codes = "exit codes:\n" + listed if listed else None
+    _, found, table = (__doc__ or "").partition("\n\nExit codes:\n")
+    codes = "exit codes:\n" + table if found else None  # python -OO has no docstring
 
     reach = Parser(add_help=False, allow_abbrev=False)
     reach.add_argument("--endpoint-url", metavar="URL", help="used in place of AWS's endpoints")
@@ -135,7 +137,13 @@ def _parser() -> ArgumentParser:
 
     def command(name: str, summary: str, parent: Parser = common) -> Parser:
         return commands.add_parser(
-            name, parents=[parent], help=summary, description=summary, epilog=codes, formatter_class=parser.formatter_class, allow_abbrev=False
+            name,
+            parents=[parent],
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=codes,
+            formatter_class=parser.formatter_class,
+            allow_abbrev=False,
         )
 
     ls = command("ls", "list all buckets with their regions")
@@ -196,7 +204,7 @@ def _reason(error: errors.GlowplugError | None) -> str | None:
 
 def _counted(buckets: Iterator[Bucket], form: str) -> Iterator[Bucket]:
     """Yield the buckets; beside it count them on a terminal that the rows do not run over."""
-    if sys.stderr is None or not sys.stderr.isatty() or (form == "csv" and _shown_on_terminal()):
+    if not sys.stderr.isatty() or (form == "csv" and sys.stdout.isatty()):
         yield from buckets
         return
     seen, due, shown = 0, 0.0, ""
@@ -218,10 +226,6 @@ def _counted(buckets: Iterator[Bucket], form: str) -> Iterator[Bucket]:
         show("")
 
 
-def _shown_on_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
 def _write(rows: Iterator[dict[str, str | None]], columns: tuple[str, ...], form: str) -> None:
     if form == "json":
         import json
@@ -238,12 +242,10 @@ def _write(rows: Iterator[dict[str, str | None]], columns: tuple[str, ...], form
 def _write_csv(rows: Iterator[dict[str, str | None]], columns: tuple[str, ...]) -> None:
     import csv
 
-    if sys.stdout is None:
-        return
-    cell = _visible if _shown_on_terminal() else str
-    if hasattr(sys.stdout, "reconfigure"):
-        # A program reads it: in every locale the same bytes, each row when it arrives.
-        sys.stdout.reconfigure(encoding=None if _shown_on_terminal() else "utf-8", line_buffering=True)
+    shown = sys.stdout.isatty()
+    cell = _visible if shown else str
+    # A program reads it: in every locale the same bytes, each row when it arrives.
+    _reconfigure(sys.stdout, encoding=None if shown else "utf-8", line_buffering=True)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     # Asked for ahead of the heading: a listing that fails at once leaves the output empty.
     first = next(rows, None)

@@ -19,7 +19,7 @@ from ._s3 import S3
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any, Literal, Protocol, TypedDict, TypeVar
+    from typing import Any, Literal, Protocol, TypedDict
 
     from typing_extensions import NotRequired, Required, Unpack
 
@@ -92,8 +92,6 @@ if TYPE_CHECKING:
 
         def __init__(self) -> None: ...
 
-    _E = TypeVar("_E", bound=errors.GlowplugError)
-
 _OPERATIONS = {"list_buckets": "ListBuckets", "head_bucket": "HeadBucket", "get_bucket_location": "GetBucketLocation"}
 _SUPPORTED = "glowplug's client does list_buckets, head_bucket, get_bucket_location and the paginator of list_buckets"
 
@@ -131,12 +129,12 @@ class ClientError(errors.GlowplugError):
         text = f"An error occurred ({error.get('Code', 'Unknown')}) when calling the {operation_name} operation{retries}: {error.get('Message', 'Unknown')}"
         # Past the leaf and botocore's class, whose arguments are others.
         Exception.__init__(self, text)
-        self.response = error_response
+        self.response: Mapping[str, Any] = error_response
         self.operation_name = operation_name
-        self.message = error.get("Message") or ""
-        self.code = error.get("Code") or ""
-        self.status = metadata.get("HTTPStatusCode", 0)
-        self.request_id = metadata.get("RequestId", "")
+        self.message: str = error.get("Message") or ""
+        self.code: str = error.get("Code") or ""
+        self.status: int = metadata.get("HTTPStatusCode", 0)
+        self.request_id: str = metadata.get("RequestId", "")
         self.operation = operation_name
         self.bucket = bucket
         self.retryable = retryable
@@ -147,7 +145,8 @@ class ClientError(errors.GlowplugError):
     def __eq__(self, other: object) -> bool:
         return super().__eq__(other) and isinstance(other, ClientError) and self.response == other.response
 
-    __hash__ = errors.GlowplugError.__hash__
+    def __hash__(self) -> int:
+        return super().__hash__()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _refusal, (self.response, self.operation_name, self.kind, self.bucket, self.retryable)
@@ -292,7 +291,7 @@ _ClientError = ClientError
 class Exceptions:
     """``client.exceptions``: ClientError, and a subclass for each error code that boto3 has one for."""
 
-    ClientError = ClientError
+    ClientError: type[_ClientError] = ClientError
 
     def __getattr__(self, name: str) -> type[_ClientError]:
         if name in _MODELED:
@@ -706,7 +705,7 @@ class Client:
         meta: region_name, endpoint_url and service_model.
     """
 
-    exceptions = Exceptions()
+    exceptions: Exceptions = Exceptions()
 
     def __init__(self, s3: S3, endpoint_url: str | None) -> None:
         self._s3 = s3

@@ -42,7 +42,7 @@ def examine(*, region: str | None = None, endpoint_url: str | None = None, profi
     except errors.GlowplugError as e:
         report["findings"] = [_finding("problem", e.code or e.kind, e.message)]
         return report, e
-    error = next((errors._decode(json.dumps(part["error"])) for part in (report["credentials"], report["request"]) if "error" in part), None)
+    error = next((errors.decode(json.dumps(part["error"])) for part in (report["credentials"], report["request"]) if "error" in part), None)
     report["findings"] = list(_findings(report, error))
     return report, error
 
@@ -100,7 +100,7 @@ def _findings(report: dict[str, Any], error: errors.GlowplugError | None) -> Ite
         yield _finding("problem", error.code or error.kind, _advice(report, error))
     # Without credentials the request is another, whose failure is worth a word as well.
     if "error" in report["credentials"] and "error" in request:
-        second = errors._decode(json.dumps(request["error"]))
+        second = errors.decode(json.dumps(request["error"]))
         yield _finding("problem", second.code or second.kind, _advice(report, second))
     certificate = request["certificate"]
     if certificate is not None:

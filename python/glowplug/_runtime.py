@@ -214,18 +214,19 @@ def _at_exit() -> None:
     _ended = True
     if is_dead():
         return
-    for call in tuple(_under_way):
-        if _native is not None:
-            _native.pybind_Cancel(str(call))
     give_up = monotonic() + 1
     while _under_way and monotonic() < give_up:
+        # Each time anew: a thread may have passed its look at _ended before.
+        for call in tuple(_under_way):
+            if _native is not None:
+                _native.pybind_Cancel(str(call))
         sleep(0.001)
 
 
 def decode(error: RuntimeError) -> BaseException:
     """Return the typed exception for an error of the native module, else the error itself."""
     text = str(error)
-    return errors._decode(text) if text.startswith('{"kind"') else error
+    return errors.decode(text) if text.startswith('{"kind"') else error
 
 
 def logs() -> bool:
@@ -271,9 +272,12 @@ class Call:
             self.done = True
             raise errors.ForkError("this call began before the process was forked: begin it again in the child", code="CallOfParent")
         if _ended:
-            self.done = True
-            raise errors.CancelledError("the interpreter is shutting down", code="Shutdown")
+            raise self._shut_down()
         return native()
+
+    def _shut_down(self) -> errors.CancelledError:
+        self.done = True
+        return errors.CancelledError("the interpreter is shutting down", code="Shutdown")
 
     def take(self) -> str:
         """Wait for the next part, in slices between which Python handles signals.
@@ -301,6 +305,8 @@ class Call:
             else:
                 answer = module.pybind_Wait(f"{self.id}{UNIT}{millis}")
         except RuntimeError as e:
+            if _ended:  # _at_exit cancelled the call, and Go has forgotten it
+                raise self._shut_down() from None
             raise self._failed(e) from None
         finally:
             _under_way.discard(self.id)

@@ -15,34 +15,14 @@ from ._runtime import RECORD, UNIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from types import TracebackType
-    from typing import Any, Literal, Protocol, SupportsFloat, TypedDict, overload
+    from typing import Any, Literal, SupportsFloat, overload
 
-    from typing_extensions import NotRequired, Self
+    from typing_extensions import Self
 
-    class LambdaContext(Protocol):
-        """The part of a Lambda's context that bounds a call."""
-
-        def get_remaining_time_in_millis(self) -> int: ...
-
-    class ErrorDict(TypedDict):
-        kind: str
-        code: str
-        message: str
-
-    class BucketDict(TypedDict):
-        name: str
-        region: str | None
-        created: str | None
-        error: NotRequired[ErrorDict]
-
-    class NativeBucketDict(TypedDict):
-        name: str
-        region: str | None
-        created: datetime | None
-        error: NotRequired[ErrorDict]
+    from .types import BucketDict, ErrorDict, LambdaContext, NativeBucketDict
 
     _Buckets = Sequence["Bucket"]
 else:
@@ -83,12 +63,14 @@ class Bucket:
         created: datetime | None = None,
         error: errors.GlowplugError | None = None,
     ) -> None:
-        _set_name(self, name)
-        _set_region(self, region)
+        _set_name(self, _text("name", name))
+        _set_region(self, region if region is None else _text("region", region))
         _set_error(self, error)
         if created is None:
             _set_created(self, "")
         else:
+            if not hasattr(created, "astimezone"):
+                raise errors.ArgumentTypeError(f"created is {type(created).__name__}: give an aware datetime")
             if created.tzinfo is None:
                 raise errors.InvalidArgumentError(f"created={created!r} has no time zone: give an aware datetime")
             from datetime import timezone
@@ -104,11 +86,20 @@ class Bucket:
 
         return datetime.fromisoformat(self._created)
 
-    def to_dict(self) -> BucketDict:
-        """Return the bucket as JSON can hold it: ``created`` in ISO 8601, ``error`` only where there is one."""
-        d: BucketDict = {"name": self.name, "region": self.region, "created": self._created or None}
+    @overload
+    def to_dict(self, *, native: Literal[False] = False) -> BucketDict: ...
+    @overload
+    def to_dict(self, *, native: Literal[True]) -> NativeBucketDict: ...
+    def to_dict(self, *, native: bool = False) -> BucketDict | NativeBucketDict:
+        """Return the bucket as a dict: ``created`` in ISO 8601, or as a datetime if ``native``; ``error`` only where there is one."""
+        d: BucketDict | NativeBucketDict
+        if native:
+            d = {"name": self.name, "region": self.region, "created": self.created}
+        else:
+            d = {"name": self.name, "region": self.region, "created": self._created or None}
         if self.error is not None:
-            d["error"] = {"kind": self.error.kind, "code": self.error.code, "message": str(self.error)}
+            error: ErrorDict = {"kind": self.error.kind, "code": self.error.code, "message": str(self.error)}
+            d["error"] = error
         return d
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -134,10 +125,16 @@ class Bucket:
         return _bucket, (self.name, self.region, self._created, self.error)
 
 
-_set_name = Bucket.name.__set__  # type: ignore[attr-defined]
-_set_region = Bucket.region.__set__  # type: ignore[attr-defined]
-_set_error = Bucket.error.__set__  # type: ignore[union-attr]
-_set_created = Bucket._created.__set__  # type: ignore[attr-defined]
+def _setter(owner: type, slot: str) -> Callable[[object, object], None]:
+    """Return what sets a slot of an object that refuses assignment."""
+    setter: Callable[[object, object], None] = owner.__dict__[slot].__set__
+    return setter
+
+
+_set_name = _setter(Bucket, "name")
+_set_region = _setter(Bucket, "region")
+_set_error = _setter(Bucket, "error")
+_set_created = _setter(Bucket, "_created")
 _new = Bucket.__new__
 
 
@@ -216,7 +213,7 @@ def _make(fields: list[str], failed: dict[int, str]) -> tuple[Bucket, ...]:
     if not failed:
         return tuple(map(_bucket, fields[::3], fields[1::3], fields[2::3], [None] * (len(fields) // 3)))
     return tuple(
-        _bucket(name, region or None, created, errors._decode(failed[i]) if i in failed else None)
+        _bucket(name, region or None, created, errors.decode(failed[i]) if i in failed else None)
         for i, (name, region, created) in enumerate(zip(fields[::3], fields[1::3], fields[2::3]))
     )
 
@@ -242,15 +239,6 @@ class BucketList(_Buckets):
         _set_raw(self, None)
         _set_truncated(self, truncated)
         _set_counts(self, "")
-
-    @classmethod
-    def _of(cls, answer: str, counts: str = "") -> BucketList:
-        fields, failed, truncated = _parse(answer)
-        self = cls(truncated=truncated)
-        # The buckets are made when one is asked for: to_dicts needs none.
-        _set_raw(self, (fields, failed))
-        _set_counts(self, counts)
-        return self
 
     def _all(self) -> tuple[Bucket, ...]:
         raw = self._raw
@@ -306,6 +294,8 @@ class BucketList(_Buckets):
     def to_dicts(self, *, native: Literal[False] = False) -> list[BucketDict]: ...
     @overload
     def to_dicts(self, *, native: Literal[True]) -> list[NativeBucketDict]: ...
+    @overload
+    def to_dicts(self, *, native: bool) -> list[BucketDict] | list[NativeBucketDict]: ...
     def to_dicts(self, *, native: bool = False) -> list[BucketDict] | list[NativeBucketDict]:
         """Return a list of dicts that a Lambda can return as it is.
 
@@ -317,11 +307,12 @@ class BucketList(_Buckets):
             native: keep ``created`` as a datetime.
         """
         if native:
-            return [{**b.to_dict(), "created": b.created} for b in self._all()]  # type: ignore[typeddict-item]
+            return [b.to_dict(native=True) for b in self._all()]
         raw = self._raw
         if raw is not None and not raw[1]:
             f = raw[0]
-            return [{"name": n, "region": r, "created": c or None} for n, r, c in zip(f[::3], f[1::3], f[2::3])]
+            plain: list[BucketDict] = [{"name": n, "region": r, "created": c or None} for n, r, c in zip(f[::3], f[1::3], f[2::3])]
+            return plain
         return [b.to_dict() for b in self._all()]
 
     def __eq__(self, other: object) -> bool:
@@ -341,10 +332,10 @@ class BucketList(_Buckets):
         return _bucket_list, (self._all(), self.truncated)
 
 
-_set_items = BucketList._items.__set__  # type: ignore[attr-defined]
-_set_raw = BucketList._raw.__set__  # type: ignore[union-attr]
-_set_counts = BucketList._counts.__set__  # type: ignore[attr-defined]
-_set_truncated = BucketList.truncated.__set__  # type: ignore[attr-defined]
+_set_items = _setter(BucketList, "_items")
+_set_raw = _setter(BucketList, "_raw")
+_set_counts = _setter(BucketList, "_counts")
+_set_truncated = _setter(BucketList, "truncated")
 
 
 def _bucket_list(buckets: tuple[Bucket, ...], truncated: bool) -> BucketList:
@@ -355,14 +346,25 @@ def _text(name: str, value: object) -> str:
     """Check a string that goes to Go: no NUL or separator, and encodable."""
     if not isinstance(value, str):
         raise errors.ArgumentTypeError(f"{name} is {type(value).__name__}: give a str")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise errors.InvalidArgumentError(f"{name} holds a lone surrogate, which no UTF-8 can carry: correct its encoding", code="InvalidText") from None
+    # Not raised while the UnicodeEncodeError is handled: that would carry the value along, which may be a secret.
+    if not _encodes(value):
+        raise errors.InvalidArgumentError(f"{name} holds a lone surrogate, which no UTF-8 can carry: correct its encoding", code="InvalidText")
     # One look for control characters, without naming the value: it may be a secret.
     if not value.isprintable() and any(c < " " or c == "\x7f" for c in value):
         raise errors.InvalidArgumentError(f"{name} holds a control character: remove it", code="InvalidText")
     return value
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _path(value: Any) -> Any:
+    return value.__fspath__() if hasattr(value, "__fspath__") else value
 
 
 def _seconds(name: str, value: SupportsFloat, zero: bool = False) -> float:
@@ -374,7 +376,7 @@ def _seconds(name: str, value: SupportsFloat, zero: bool = False) -> float:
         number = float("inf")
     # NaN fails every comparison.
     if not (0 < number < float("inf") or zero and number == 0):
-        raise errors.InvalidArgumentError(f"{name}={number:g}: give a positive, finite number of seconds", code="InvalidNumber")
+        raise errors.InvalidArgumentError(f"{name}={number:g}: give a {'finite number of seconds from 0 up' if zero else 'positive, finite number of seconds'}", code="InvalidNumber")
     return min(number, LONGEST_TIME) or 0.0  # Go would read a minus zero as negative
 
 
@@ -389,7 +391,7 @@ def _count(name: str, value: int, most: int) -> int:
     return number
 
 
-def _flag(name: str, value: bool) -> str:
+def _flag(name: str, value: object) -> str:
     if not isinstance(value, bool):
         raise errors.ArgumentTypeError(f"{name} is {type(value).__name__}: give True, False or None")
     return "1" if value else "0"
@@ -412,16 +414,9 @@ def _style(name: str, value: str) -> str:
 
 def _environment() -> str:
     """Return the environment of now, which Go by itself can't see."""
-    pairs = (f"{k}={v}" for k, v in os.environ.items())
-    return "".join(f"{UNIT}${pair}" for pair in pairs if pair.isprintable() or _carries(pair))
-
-
-def _carries(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return UNIT not in text
+    # Another thread may take a variable away meanwhile.
+    pairs = (f"{k}={v}" for k, v in ((k, os.environ.get(k)) for k in list(os.environ)) if v is not None)
+    return "".join(f"{UNIT}${pair}" for pair in pairs if pair.isprintable() or (UNIT not in pair and _encodes(pair)))
 
 
 class S3:
@@ -488,7 +483,7 @@ class S3:
 
         if (access_key_id is None) != (secret_access_key is None) or session_token is not None and access_key_id is None:
             raise errors.InvalidArgumentError("access_key_id and secret_access_key go together, a session_token with both", code="PartialCredentials")
-        if preconnect not in ("auto", True, False):
+        if all(preconnect is not mode for mode in (True, False)) and preconnect != "auto":
             raise errors.InvalidArgumentError("preconnect is neither 'auto' nor a bool")
         options: list[str] = []
 
@@ -510,7 +505,7 @@ class S3:
         option("addressing_style", addressing_style, _style)
         option("use_fips", use_fips, _flag)
         option("use_dualstack", use_dualstack, _flag)
-        option("ca_bundle", ca_bundle.__fspath__() if hasattr(ca_bundle, "__fspath__") else ca_bundle, _text)
+        option("ca_bundle", ca_bundle if ca_bundle is None or isinstance(ca_bundle, str) else _path(ca_bundle), _text)
         options.append(f"{UNIT}cache_ttl={_seconds('cache_ttl', cache_ttl, True):.9g}")
 
         self._timeout = DEFAULT_TIMEOUT if timeout is None else _seconds("timeout", timeout)
@@ -599,9 +594,9 @@ class S3:
         if context is not None:
             try:
                 remaining = context.get_remaining_time_in_millis() / 1000
-            except (AttributeError, TypeError):
-                raise errors.ArgumentTypeError("context has no get_remaining_time_in_millis(): give the context of the Lambda's handler") from None
-            if remaining - reserve < LEAST_TIME:
+            except (AttributeError, OverflowError, TypeError):
+                raise errors.ArgumentTypeError("context has no usable get_remaining_time_in_millis(): give the context of the Lambda's handler") from None
+            if remaining - reserve < LEAST_TIME - 1e-9:  # 0.3 - 0.25 is a little less than 0.05
                 raise errors.TimeoutError(
                     f"the Lambda has {remaining:.2f} s left, of which reserve={reserve:g} is kept: no time for the call; raise the function's timeout",
                     code="DeadlineExceeded",
@@ -804,7 +799,11 @@ def _query(prefix: str | None, region: str | None, limit: int | None, on_error: 
 
 
 def _listed(answer: str, counts: str, on_error: str) -> BucketList:
-    found = BucketList._of(answer, counts)
+    fields, failed, truncated = _parse(answer)
+    found = BucketList(truncated=truncated)
+    # The buckets are made when one is asked for: to_dicts needs none.
+    _set_raw(found, (fields, failed))
+    _set_counts(found, counts)
     if on_error == "raise":
         _raise_first(b.error for b in found.errors)
     return found
@@ -820,13 +819,13 @@ def _page(answer: str, on_error: str) -> Iterator[Bucket]:
 
 def _names(names: Iterable[str], on_error: str) -> list[str]:
     _check_on_error(on_error)
-    if isinstance(names, (str, bytes)):
-        raise errors.ArgumentTypeError("names is one string: give a list of names, or use bucket_region")
+    if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+        raise errors.ArgumentTypeError(f"names is {type(names).__name__}: give a list of names, or use bucket_region")
     return list(dict.fromkeys(_text("a bucket's name", name) for name in names))
 
 
 def _regions(wanted: list[str], answer: str, on_error: str) -> dict[str, str | errors.GlowplugError]:
-    found = {name: errors._decode(text) if text[0] == "{" else text for name, text in zip(wanted, answer[1:].split(UNIT))}
+    found = {name: errors.decode(text[1:]) if text[0] == "E" else text[1:] for name, text in zip(wanted, answer[1:].split(UNIT))}
     if on_error == "raise":
         _raise_first(region for region in found.values() if isinstance(region, errors.GlowplugError))
     return found

@@ -143,7 +143,7 @@ class TimeoutError(GlowplugError, builtins.TimeoutError):
 
 
 class CancelledError(GlowplugError):
-    """The call was cancelled from another thread."""
+    """The client was closed while the call went on, or the interpreter is shutting down."""
 
     kind = "cancelled"
 
@@ -206,7 +206,7 @@ def _rebuild(leaf: type[GlowplugError], message: str, fields: dict[str, Any]) ->
     return leaf(message, **fields)
 
 
-def _decode(text: str) -> GlowplugError:
+def decode(text: str) -> GlowplugError:
     """Make the exception of an error that crossed from Go as JSON."""
     import json
 

@@ -188,6 +188,9 @@ func (c *client) preconnect() *warmUp {
 	return w
 }
 
+// errClosing is what the calls end with that Close finds under way.
+var errClosing = &awserr.Error{Kind: awserr.Cancelled, Code: "ClientClosed", Message: "the client was closed while the call went on"}
+
 var errClosed = invalid("ClientClosed", "this client is closed: make another")
 
 // Close ends a client, its calls are cancelled, its connections closed, and answers
@@ -206,7 +209,7 @@ func Close(request string) (counts string, err error) {
 	if c == nil {
 		return "", nil
 	}
-	c.cancel(errClosed)
+	c.cancel(errClosing)
 	c.calls.Wait()
 	c.lister.Close()
 	c.mu.Lock()

@@ -195,9 +195,9 @@ func TestRegionsCrossInTheirOrder(t *testing.T) {
 	require.NoError(t, err)
 	text, _, _ = strings.Cut(text[1:], "\x1e")
 	parts := strings.Split(text, "\x1f")
-	require.Equal(t, "eu-west-1", parts[0])
-	require.Contains(t, parts[1], `"kind":"not_found"`)
-	require.Equal(t, "us-east-1", parts[2])
+	require.Equal(t, "Reu-west-1", parts[0])
+	require.Contains(t, parts[1], `E{"kind":"not_found"`)
+	require.Equal(t, "Rus-east-1", parts[2])
 }
 
 func TestACallTellsWhatItDid(t *testing.T) {

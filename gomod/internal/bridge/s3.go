@@ -43,9 +43,9 @@ var verbs = map[string]verb{
 				b.WriteString(unit)
 			}
 			if r.Err != nil {
-				b.WriteString(encodeError(r.Err))
+				b.WriteString("E" + encodeError(r.Err))
 			} else {
-				b.WriteString(r.Region)
+				b.WriteString("R" + r.Region)
 			}
 		}
 		return b.String(), nil

@@ -21,7 +21,7 @@ import (
 )
 
 // ErrSyntax is wrapped by every error about a body that is not the XML we expect.
-var ErrSyntax = errors.New("not a bucket listing")
+var ErrSyntax = errors.New("not the XML that S3 sends")
 
 // ServiceError is an <Error> document that arrived in place of a listing.
 type ServiceError struct {
@@ -70,6 +70,28 @@ func Decode(body []byte) (*s3.ListBucketsOutput, error) {
 		return nil, e
 	}
 	return nil, fmt.Errorf("%w: the document is a <%.40s>", ErrSyntax, t.name)
+}
+
+// DecodeLocation reads the LocationConstraint that GetBucketLocation answers with;
+// null, an empty element, is "". Errors: as of Decode. The SDK takes any document,
+// even none, for null, which would tell a region that nobody named.
+func DecodeLocation(body []byte) (string, error) {
+	d := decoder{scanner: scanner{s: unsafe.String(unsafe.SliceData(body), len(body))}}
+	if err := d.scanner.checkText(); err != nil {
+		return "", err
+	}
+	t, err := d.root()
+	if err != nil {
+		return "", err
+	}
+	if t.name != "LocationConstraint" {
+		return "", fmt.Errorf("%w: the document is a <%.40s>", ErrSyntax, t.name)
+	}
+	text, err := d.text()
+	if err != nil {
+		return "", err
+	}
+	return strings.Clone(text), d.end()
 }
 
 type decoder struct {
@@ -270,6 +292,10 @@ func (d *decoder) date() (*time.Time, error) {
 	}
 	if len(d.times) == cap(d.times) {
 		d.times = make([]time.Time, 0, min(chunk, len(d.s)/128+2))
+	}
+	// Python's dates end with the year 9999.
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
+		return nil, fmt.Errorf("%w: CreationDate %.40q is outside the years 1 to 9999", ErrSyntax, s)
 	}
 	d.times = append(d.times, t)
 	return &d.times[len(d.times)-1], nil

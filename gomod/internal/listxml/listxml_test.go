@@ -105,6 +105,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"deep nesting in the listing":  listing(strings.Repeat("<a>", 40) + strings.Repeat("</a>", 40)),
 		"a bucket without a name":      listing("<Buckets><Bucket><CreationDate>2019-11-10T23:32:13Z</CreationDate></Bucket></Buckets>"),
 		"a date that is none":          listing("<Buckets><Bucket><Name>b</Name><CreationDate>yesterday</CreationDate></Bucket></Buckets>"),
+		"a date after Python's last":   listing("<Buckets><Bucket><Name>b</Name><CreationDate>9999-12-31T23:59:59-01:00</CreationDate></Bucket></Buckets>"),
 		"an encoding that we can't":    `<?xml version="1.0" encoding="UTF-16"?>` + listing(""),
 		"an attribute without quotes":  listing("<Buckets a=1/>"),
 		"an attribute that never ends": listing(`<Buckets a="1/>`),
@@ -121,6 +122,22 @@ func TestDecodeReturnsTheServicesError(t *testing.T) {
 	var e *listxml.ServiceError
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, listxml.ServiceError{Code: "InternalError", Message: "We & you", RequestID: "R1"}, *e)
+}
+
+func TestDecodeLocation(t *testing.T) {
+	for body, want := range map[string]string{
+		`<?xml version="1.0"?><LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>`: "eu-west-1",
+		`<LocationConstraint xmlns="x"/>`:           "",
+		`<LocationConstraint></LocationConstraint>`: "",
+	} {
+		got, err := listxml.DecodeLocation([]byte(body))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, body := range []string{"", "<foo><bar>eu-west-1</bar></foo>", "<ListBucketResult/>", "<LocationConstraint>", "null"} {
+		_, err := listxml.DecodeLocation([]byte(body))
+		require.ErrorIs(t, err, listxml.ErrSyntax, body)
+	}
 }
 
 type oracle struct {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -19,15 +21,16 @@ var ErrTooLarge = errors.New("the answer is larger than the bound")
 // maxErrorBytes bounds the body of an answer that is no success: S3's errors have a few hundred bytes.
 const maxErrorBytes = 1 << 20
 
-// Use returns an option for s3.Options.APIOptions. It puts Decode in the place
-// of the SDK's decoder for ListBuckets, and bounds the body of every answer to
+// Use returns an option for s3.Options.APIOptions. It puts Decode and DecodeLocation
+// in the place of the SDK's decoders for ListBuckets and GetBucketLocation, and bounds the body of every answer to
 // maxBytes (1 MiB for errors) so that no server fills the memory.
 func Use(maxBytes int64) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
 		if err := stack.Deserialize.Add(limit(maxBytes), middleware.After); err != nil {
 			return err
 		}
-		if stack.ID() != "ListBuckets" {
+		decoder, ours := results[stack.ID()]
+		if !ours {
 			return nil
 		}
 		theirs, ok := stack.Deserialize.Get(deserializer)
@@ -38,13 +41,23 @@ func Use(maxBytes int64) func(*middleware.Stack) error {
 		if _, err := stack.Deserialize.Remove("S3:ProcessResponseFor200Error"); err != nil {
 			return err
 		}
-		_, err := stack.Deserialize.Swap(deserializer, decode{theirs})
+		_, err := stack.Deserialize.Swap(deserializer, decode{theirs, decoder})
 		return err
 	}
 }
 
+// results holds what reads the body of a success, by operation.
+var results = map[string]func(body []byte) (any, error){
+	"ListBuckets": func(body []byte) (any, error) { return Decode(body) },
+	"GetBucketLocation": func(body []byte) (any, error) {
+		constraint, err := DecodeLocation(body)
+		return &s3.GetBucketLocationOutput{LocationConstraint: types.BucketLocationConstraint(constraint)}, err
+	},
+}
+
 type decode struct {
 	theirs middleware.DeserializeMiddleware
+	read   func(body []byte) (any, error)
 }
 
 func (decode) ID() string { return deserializer }
@@ -65,7 +78,7 @@ func (m decode) HandleDeserialize(ctx context.Context, in middleware.Deserialize
 	if err != nil {
 		return out, metadata, &smithy.DeserializationError{Err: err}
 	}
-	result, err := Decode(body)
+	result, err := m.read(body)
 	var refused *ServiceError
 	if errors.As(err, &refused) {
 		// S3 sends its late failures in a 200; they count as a 500.
