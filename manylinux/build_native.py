@@ -139,7 +139,8 @@ def link(module: Path, target: Path, version: str, tags: list[str], environment:
     """Compile and link: no path, time, VCS state or build id of this machine goes into the file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Double quotes outside: shlex puts single ones around a path with a space, and go does not nest one kind.
-    flags = f'-s -w -buildid= -X {VERSION}={version} "-extldflags={shlex.join(link_flags())}"'
+    # Functions without padding: 0.15 MB less, and no slower in the benchmarks of listxml and transport.
+    flags = f'-s -w -funcalign=1 -buildid= -X {VERSION}={version} "-extldflags={shlex.join(link_flags())}"'
     options = ["-buildmode=c-shared", f"-tags={','.join(tags)}", f"-ldflags={flags}"]
     run(["go", "build", *options, "-o", target.resolve(), "./native"], module, environment)
     target.with_suffix(".h").unlink(missing_ok=True)

@@ -453,6 +453,21 @@ func TestThrottlingSlowsTheLookUpsAndLosesNone(t *testing.T) {
 	require100(t, listing.Buckets, 300)
 }
 
+func TestABucketThatIsThrottledForEverLeavesTheListingTime(t *testing.T) {
+	server := serve(t, fakes3.Options{N: 10, Quirks: fakes3.NeverTell})
+	require.NoError(t, server.Order(fakes3.Fault{Kind: fakes3.Throttle, Bucket: "bucket-00004"}))
+	lister := open(t, server.URL, func(o *buckets.Options) { o.Timeout = 3 * time.Second })
+	listing, err := lister.List(context.Background(), buckets.Query{})
+	require.NoError(t, err)
+	require.Len(t, listing.Buckets, 10)
+	require.ErrorIs(t, listing.Buckets[4].Err, awserr.Throttled)
+	require.Equal(t, "sa-east-1", listing.Buckets[5].Region)
+	for page, err := range lister.Pages(context.Background(), buckets.Query{}) {
+		require.NoError(t, err)
+		require.ErrorIs(t, page.Buckets[4].Err, awserr.Throttled)
+	}
+}
+
 func TestAUsersOwnClientServes(t *testing.T) {
 	server := serve(t, fakes3.Options{N: 30, Quirks: fakes3.NeverTell})
 	transport := &http.Transport{}

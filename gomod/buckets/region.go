@@ -115,8 +115,15 @@ func fatal(err *Error, cancel context.CancelCauseFunc) {
 	}
 }
 
-// maxLookups bounds the rounds for a look-up that the server throttles; each round has the client's attempts.
-const maxLookups = 10
+// patience is how long a look-up that the server throttles is tried again: half of
+// the call's time, so that one such bucket leaves the listing time to return.
+func (l *Lister) patience(ctx context.Context) time.Time {
+	now := time.Now()
+	if deadline, ok := ctx.Deadline(); ok {
+		return now.Add(deadline.Sub(now) / 2)
+	}
+	return now.Add(l.timeout / 2)
+}
 
 // resolve looks up one region within the gate. A throttled look-up gives its
 // place back, pauses and comes again.
@@ -124,6 +131,7 @@ func (l *Lister) resolve(ctx context.Context, name string) (string, *Error) {
 	if err := checkName(name); err != nil {
 		return "", err
 	}
+	until := l.patience(ctx)
 	for round := 1; ; round++ {
 		if err := l.gate.enter(ctx); err != nil {
 			return "", ended(&Error{Operation: "HeadBucket", Bucket: name}, err)
@@ -133,11 +141,15 @@ func (l *Lister) resolve(ctx context.Context, name string) (string, *Error) {
 		if c := Observed(ctx); c.Log != nil && err == nil {
 			c.logf("region of %q is %s, from %s", name, region, source)
 		}
-		if err == nil || err.Kind != awserr.Throttled || round == maxLookups {
+		if err == nil || err.Kind != awserr.Throttled {
+			return region, err
+		}
+		wait := pause(round, true)
+		if time.Now().Add(wait).After(until) {
 			return region, err
 		}
 		select {
-		case <-time.After(pause(round, true)):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return "", err
 		}
