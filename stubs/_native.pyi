@@ -31,4 +31,7 @@ def pybind_Cancel(request: str) -> str:
     """End the call with this id and forget it. A call that is over is no error."""
 
 def pybind_Info(request: str) -> str:
-    """Return glowplug's version, Go's version, and how many clients, calls and goroutines there are."""
+    """Return glowplug's version, Go's version, and how many clients, calls and goroutines there are; with a client's id, its counts."""
+
+def pybind_Notify(request: str) -> str:
+    """Serve an event loop: "open" and a descriptor, "take" and the id that was answered, "close" and the id."""

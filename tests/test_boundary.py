@@ -148,24 +148,6 @@ def in_child(work, within=1.0):
 @pytest.mark.parametrize(
     "work",
     [
-        "s3.list_buckets()",
-        "next(s3.iter_buckets())",
-        "next(stream)",
-        "s3.bucket_region('bucket-00001')",
-        "s3.bucket_regions(['bucket-00001'])",
-        "s3.wait_ready()",
-        "glowplug.S3(preconnect=False).list_buckets()",
-        "glowplug.S3().list_buckets()",
-    ],
-)
-def test_a_call_in_a_forked_child_is_a_fork_error_at_once(fake: servers.Server, work: str) -> None:
-    fake.control(n=1500)
-    assert run(f"{FORK}s3 = glowplug.S3(); stream = s3.iter_buckets(); next(stream)\nfor _ in range(999): next(stream)\nin_child(lambda: {work})\nprint(len(s3.list_buckets()))") == "ForkError\n1500\n"
-
-
-@pytest.mark.parametrize(
-    "work",
-    [
         "None",
         "s3.close()",
         "(s3.close(), s3.close())",
@@ -185,52 +167,20 @@ def test_what_is_no_call_does_nothing_in_a_forked_child(fake: servers.Server, wo
     assert out == "10 9\n"
 
 
-def test_a_fork_while_calls_are_under_way(fake: servers.Server) -> None:
-    script = f"""{FORK}
-import threading
-s3 = glowplug.S3()
-stop = False
-def load():
-    while not stop: s3.list_buckets()
-threads = [threading.Thread(target=load) for _ in range(4)]
-for t in threads: t.start()
-for _ in range(10): in_child(lambda: None)
-for _ in range(3): in_child(s3.list_buckets)
-stop = True
-for t in threads: t.join()
-"""
-    assert run(script) == "ForkError\n" * 3
-
-
 def test_an_import_alone_survives_a_fork(fake: servers.Server) -> None:
     assert run(f"{FORK}\nfor _ in range(3): in_child(lambda: print(len(glowplug.S3().list_buckets())))\nprint(len(glowplug.S3().list_buckets()))") == "10\n" * 4
 
 
 def test_a_client_that_was_not_used_before_the_fork_works_in_the_child(fake: servers.Server) -> None:
-    out = run(f"{FORK}s3 = glowplug.S3(preconnect=False)\nfor _ in range(3): in_child(lambda: print(len(s3.list_buckets())))\nprint(len(s3.list_buckets()))\nin_child(s3.list_buckets)")
-    assert out == "10\n" * 4 + "ForkError\n"
+    out = run(f"{FORK}s3 = glowplug.S3(preconnect=False)\nfor _ in range(3): in_child(lambda: print(len(s3.list_buckets())))\nprint(len(s3.list_buckets()))")
+    assert out == "10\n" * 4
 
 
 def test_a_fork_during_the_background_load_never_hangs(fake: servers.Server) -> None:
     # The load takes milliseconds: forks at many moments of it, each in an interpreter of its own.
     for delay in range(8):
         out = run(f"{FORK}s3 = glowplug.S3()\ntime.sleep({delay} / 1000)\nin_child(lambda: print(len(s3.list_buckets())))\nprint(len(s3.list_buckets()))")
-        assert out in ("10\n10\n", "ForkError\n10\n"), f"after {delay} ms: {out}"
-
-
-def test_multiprocessing_with_fork_says_what_to_do(fake: servers.Server) -> None:
-    script = """
-import multiprocessing, glowplug
-s3 = glowplug.S3()
-s3.list_buckets()
-def work(_):
-    try: s3.list_buckets()
-    except glowplug.errors.ForkError as e: return str(e)
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    print(*set(pool.map(work, range(4))))
-"""
-    out = run(script)
-    assert "make glowplug.S3() in the child only" in out and "spawn" in out
+        assert out == "10\n10\n", f"after {delay} ms: {out}"
 
 
 # The interpreter's end
@@ -354,7 +304,7 @@ from glowplug import S3, _native, errors
 assert "+" in __import__("importlib.metadata").metadata.version("glowplug"), "the second wheel is in use"
 def faulty(where):
     s3 = S3(preconnect=False)
-    s3._request += "\\x1ffault=" + where
+    s3._options += "\\x1ffault=" + where
     return s3
 def failing(call):
     try:
@@ -389,7 +339,7 @@ print(len(bystander.list_buckets()))
 def test_a_panic_while_connecting_ahead_is_left_to_the_call(fake: servers.Server, faults_site: Path) -> None:
     script = f"""{PANICS}
 s3 = faulty("credentials")
-s3._request += "\\x1fpreconnect=1"
+s3._options += "\\x1fpreconnect=1"
 failing(s3.list_buckets)
 failing(s3.wait_ready)
 print(len(bystander.list_buckets()))
@@ -401,8 +351,8 @@ print(len(bystander.list_buckets()))
 def test_the_release_has_no_fault_hooks(fake: servers.Server, client: Client, where: str) -> None:
     fake.control(quirks="never-tell")
     s3 = client()
-    request: str = getattr(s3, "_request")  # noqa: B009
-    setattr(s3, "_request", f"{request}\x1ffault={where}")  # noqa: B010
+    request: str = getattr(s3, "_options")  # noqa: B009
+    setattr(s3, "_options", f"{request}\x1ffault={where}")  # noqa: B010
     assert len(s3.list_buckets().by_region()) == 7
     assert s3.bucket_region("bucket-00001") == "us-west-2"
 

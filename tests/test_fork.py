@@ -164,7 +164,7 @@ def test_a_client_that_a_child_closes_stays_open_in_the_parent(s3: glowplug.S3) 
 def test_children_of_children_work_three_deep(fake: servers.Server, s3: glowplug.S3) -> None:
     def work(depth: int) -> list[int]:
         found = count(s3)
-        deeper = in_child(lambda: work(depth - 1)) if depth else []
+        deeper: list[int] = in_child(lambda: work(depth - 1)) if depth else []
         # A child that skips a generation of loading as well.
         skipping = in_child(lambda: in_child(lambda: count(s3))) if depth == 1 else 10
         assert count(s3) == skipping == 10
@@ -174,7 +174,7 @@ def test_children_of_children_work_three_deep(fake: servers.Server, s3: glowplug
 
 
 def test_many_threads_of_a_child_load_one_copy(fake: servers.Server, s3: glowplug.S3) -> None:
-    def work() -> tuple[Counter[int], int]:
+    def work() -> Any:
         start = threading.Barrier(16)
 
         def call(_: int) -> int:
@@ -183,7 +183,7 @@ def test_many_threads_of_a_child_load_one_copy(fake: servers.Server, s3: glowplu
 
         with ThreadPoolExecutor(16) as pool:
             counts = Counter(pool.map(call, range(16)))
-        return counts, _runtime._generation  # pyright: ignore[reportPrivateUsage]
+        return counts, _runtime._generation  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
 
     assert in_child(work) == ({10: 16}, 1)
 
@@ -343,7 +343,7 @@ def test_workers_that_import_the_handler_themselves_work(fake: servers.Server, t
 def test_a_fork_without_pythons_hooks_is_noticed(fake: servers.Server, s3: glowplug.S3, monkeypatch: pytest.MonkeyPatch) -> None:
     # A fork in C: the id of the process changes, no hook ran, and locks may be held that nobody will release.
     def work() -> int:
-        _runtime._forks -= 1  # pyright: ignore[reportPrivateUsage]
+        _runtime._forks -= 1  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
         assert _runtime.is_dead()
         return count(s3)
 
@@ -576,7 +576,11 @@ def test_a_copy_on_disk_serves_where_memory_does_not(s3: glowplug.S3, monkeypatc
         return found, str(tmp_path) in Path("/proc/self/maps").read_text(), list(tmp_path.iterdir())
 
     assert in_child(work) == (10, False, []), "in memory"
-    for replacement in (refuse, lambda *_: os.open(os.devnull, os.O_RDWR)):
+
+    def read_only(*_: Any) -> int:
+        return os.open(os.devnull, os.O_RDONLY)
+
+    for replacement in (refuse, read_only):
         monkeypatch.setattr(os, "memfd_create", replacement)
         assert in_child(work) == (10, True, []), "from the disk, and nothing is left there"
     monkeypatch.delattr(os, "memfd_create")
@@ -615,12 +619,16 @@ def test_where_no_copy_can_be_had_fork_error_comes_at_once(s3: glowplug.S3, monk
         monkeypatch.setattr(_runtime, "__file__", str(tmp_path / "_runtime.py"))
     else:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        monkeypatch.setattr(os, "sendfile", lambda *_: 0)
+
+        def nothing_more(*_: Any) -> int:
+            return 0
+
+        monkeypatch.setattr(os, "sendfile", nothing_more)
     stream = s3.iter_buckets()
 
     def work() -> None:
         descriptors = len(os.listdir("/proc/self/fd"))
-        for call in (s3.list_buckets, lambda: next(stream), s3.wait_ready, lambda: s3.bucket_region("bucket-00001"), lambda: glowplug.S3().list_buckets(), lambda: asyncio.run(aio.S3().list_buckets())):
+        for call in (s3.list_buckets, lambda: next(stream), s3.wait_ready, lambda: s3.bucket_region("bucket-00001"), lambda: glowplug.S3(preconnect=False).list_buckets(), lambda: asyncio.run(aio.S3(preconnect=False).list_buckets())):
             with Stopwatch() as watch, pytest.raises(errors.ForkError, match="make glowplug.S3\\(\\) in the child only") as caught:
                 call()
             assert watch.seconds < 0.5 and caught.value.code == "ForkedAfterStart"

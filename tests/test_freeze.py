@@ -10,10 +10,9 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-import glowplug
 import pytest
 from conftest import Client
 from glowplug import errors
@@ -42,8 +41,8 @@ class Relay:
             while True:
                 client, _ = self._listener.accept()
                 with self._lock:
-                    self._open.append(Pair(client, socket.create_connection(self._to)))
                     self.opened += 1
+                    self._open.append(Pair(client, socket.create_connection(self._to)))
 
     def kill(self, how: str) -> None:
         """Let the open connections die: "fin", "rst" or "silence"."""
@@ -238,7 +237,7 @@ class Sleeper:
         return self.answer()
 
     @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> Generator[None, None, None]:
         os.kill(self._process.pid, signal.SIGSTOP)
         wait_until(lambda: open(f"/proc/{self._process.pid}/stat").read().rpartition(")")[2].split()[0] == "T", "it stands still")
         yield

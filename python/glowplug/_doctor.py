@@ -3,6 +3,9 @@
 Loaded by the command line only. Nothing that it shows is a secret.
 """
 
+# The doctor reads what its own package keeps to itself.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

@@ -99,7 +99,8 @@ def _load_copy() -> ModuleType:
     from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
     _generation += 1
-    name = f"{__package__}._native"
+    package = __name__.rpartition(".")[0]
+    name = f"{package}._native"
     source = os.path.join(os.path.dirname(__file__), "_native.abi3.so")
     failures: list[str] = []
     for make in (_copy_in_memory, _copy_on_disk):
@@ -113,7 +114,7 @@ def _load_copy() -> ModuleType:
             module = create_dynamic(spec)
             exec_dynamic(module)
             sys.modules[name] = module
-            setattr(sys.modules[__package__], "_native", module)
+            setattr(sys.modules[package], "_native", module)
             return module
         except ImportError as e:
             failures.append(str(e))
@@ -331,10 +332,10 @@ class Call:
             # What is no error of ours comes from a signal's handler, and the call goes on.
             self.done = True
             if isinstance(error, errors.GlowplugError):
-                self.stats = error._stats
+                self.stats = error._stats  # pyright: ignore[reportPrivateUsage]
                 if self._logs:
                     # A server's words may hold line ends and escape sequences.
-                    _say([*error._log, "failed: " + "".join(c if c.isprintable() else " " for c in str(error))])
+                    _say([*error._log, "failed: " + "".join(c if c.isprintable() else " " for c in str(error))])  # pyright: ignore[reportPrivateUsage]
         return error
 
     def close(self) -> None:

@@ -169,16 +169,6 @@ class Stats:
     first_byte: float | None
     _counts: str
 
-    @classmethod
-    def _of(cls, counts: str) -> Stats:
-        self = cls()
-        numbers = [int(n) for n in counts.split(UNIT)] if counts else [0] * 6
-        for name, number in zip(("requests", "retries", "connections", "bytes", "cache_hits"), numbers):
-            object.__setattr__(self, name, number)
-        object.__setattr__(self, "first_byte", numbers[5] / 1e6 if numbers[5] else None)
-        object.__setattr__(self, "_counts", counts)
-        return self
-
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Stats can't be changed: {name}")
 
@@ -198,7 +188,17 @@ class Stats:
         return f"Stats({', '.join(f'{name}={getattr(self, name)!r}' for name in Stats.__slots__[1:])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Stats._of, (self._counts,)
+        return _stats, (self._counts,)
+
+
+def _stats(counts: str) -> Stats:
+    stats = Stats()
+    numbers = [int(n) for n in counts.split(UNIT)] if counts else [0] * 6
+    for name, number in zip(("requests", "retries", "connections", "bytes", "cache_hits"), numbers):
+        object.__setattr__(stats, name, number)
+    object.__setattr__(stats, "first_byte", numbers[5] / 1e6 if numbers[5] else None)
+    object.__setattr__(stats, "_counts", counts)
+    return stats
 
 
 def _parse(answer: str) -> tuple[list[str], dict[int, str], bool]:
@@ -281,7 +281,7 @@ class BucketList(_Buckets):
     @property
     def stats(self) -> Stats:
         """What the call that made this list did; it does not pickle, copy or compare with the list."""
-        return Stats._of(self._counts)
+        return _stats(self._counts)
 
     def by_region(self) -> dict[str | None, list[Bucket]]:
         """Return the buckets grouped by region; those without a known one stand under None."""
@@ -538,7 +538,7 @@ class S3:
     def _survive_snapshot(self, connect: bool) -> None:
         """Register with SnapStart: the library is in the snapshot, credentials and sockets are not."""
         try:
-            from snapshot_restore_py import register_after_restore, register_before_snapshot
+            from snapshot_restore_py import register_after_restore, register_before_snapshot  # pyright: ignore[reportMissingTypeStubs]
         except ImportError:
             return
         from _weakref import ref
@@ -625,13 +625,13 @@ class S3:
         """What all ended calls of this client did in this process, also once it is closed; ``first_byte`` is the last call's."""
         client = self._id
         if self._owner != _runtime.process():
-            return Stats._of("")
+            return _stats("")
         if client is not None:
             try:
-                return Stats._of(_runtime.native().pybind_Info(str(client)))
+                return _stats(_runtime.native().pybind_Info(str(client)))
             except RuntimeError:
                 pass  # another thread has closed it since
-        return Stats._of(self._counts)
+        return _stats(self._counts)
 
     def list_buckets(
         self,

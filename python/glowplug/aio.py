@@ -8,6 +8,8 @@ No thread waits for an answer: Go tells the event loop through one descriptor th
 answers are there. Works on asyncio, uvloop and anyio's asyncio back end.
 """
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -72,9 +74,9 @@ class _Hub:
         except BlockingIOError:
             pass
         for call in self._native.pybind_Notify(f"take{UNIT}{self.notifier}").split(UNIT):
-            future = self.waiting.pop(int(call), None) if call else None
-            if future is not None:
-                _resume(future)
+            waiting = self.waiting.pop(int(call), None) if call else None
+            if waiting is not None:
+                _resume(waiting)
 
     def __enter__(self) -> _Hub:
         self.users += 1

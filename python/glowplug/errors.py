@@ -8,6 +8,9 @@ Every exception has the same attributes, so that nobody parses its text. They
 pickle, copy and compare.
 """
 
+# decode sets what an error carries for its own package.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import builtins
