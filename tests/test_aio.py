@@ -92,11 +92,11 @@ def threads() -> tuple[int, int]:
     return threading.active_count(), len(os.listdir("/proc/self/task"))
 
 
-async def under_way(fake: servers.Server, lists: int) -> None:
-    """Return once the server has so many listings."""
+async def under_way(fake: servers.Server, requests: int) -> None:
+    """Return once the server has so many requests."""
     loop = asyncio.get_running_loop()
     give_up = time.monotonic() + 10
-    while (await loop.run_in_executor(None, fake.stats))["lists"] < lists:
+    while (await loop.run_in_executor(None, fake.stats))["reqs"] < requests:
         assert time.monotonic() < give_up
         await asyncio.sleep(0.01)
 
@@ -229,10 +229,10 @@ def test_a_client_serves_one_loop_after_another(s3: aio.S3, run_in: Runner[Any])
 # Ends
 
 
-async def cancel(call: Awaitable[Any]) -> None:
+async def cancel(fake: servers.Server, call: Awaitable[Any]) -> None:
+    fake.control(reset_stats=True)
     task = asyncio.ensure_future(call)
-    while info().calls == 0:
-        await asyncio.sleep(0.005)
+    await under_way(fake, 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -247,7 +247,7 @@ def test_cancelling_the_task_cancels_the_call_in_go(fake: servers.Server, s3: ai
 
     async def main() -> None:
         for call in (s3.list_buckets, lambda: collect(s3.iter_buckets()), lambda: s3.bucket_region("bucket-00001")):
-            await cancel(call())
+            await cancel(fake, call())
             assert info().calls == 0
             # The request has ended: its goroutines and its connection are gone.
             while info().goroutines > before:
