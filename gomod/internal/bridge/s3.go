@@ -26,7 +26,7 @@ var verbs = map[string]verb{
 				return "", err
 			}
 			if !more(encodeBuckets("M", page.Buckets, page.Truncated)) {
-				return "", errCancelled
+				return "", buckets.Classify(ctx, "ListBuckets", "", context.Cause(ctx))
 			}
 		}
 		return "D", nil
