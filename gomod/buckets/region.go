@@ -167,7 +167,7 @@ func (l *Lister) lookup(ctx context.Context, name string) (region, source string
 			return region, "HeadBucket", nil
 		}
 	} else {
-		if region := toldRegion(err); region != "" {
+		if region := RegionOf(err); region != "" {
 			return region, "a refused HeadBucket", nil
 		}
 		switch e := classify(ctx, "HeadBucket", name, err); {
@@ -184,19 +184,16 @@ func (l *Lister) lookup(ctx context.Context, name string) (region, source string
 		}
 		return region, "GetBucketLocation", nil
 	}
-	if region := toldRegion(err); region != "" {
+	if region := RegionOf(err); region != "" {
 		return region, "a refused GetBucketLocation", nil
 	}
 	return "", "", classify(ctx, "GetBucketLocation", name, err)
 }
 
-// RegionOf tells the region that a refusal of S3 names ("" where it names none):
-// where to send the request instead.
-func RegionOf(err error) string { return toldRegion(err) }
-
-// toldRegion is the region that a refusal names in its header. A 404 or a
-// failure of the server names none that counts.
-func toldRegion(err error) string {
+// RegionOf tells the region that a refusal of S3 names in its header ("" where it
+// names none): where to send the request instead. A 404 or a failure of the server
+// names none that counts.
+func RegionOf(err error) string {
 	var answer *smithyhttp.ResponseError
 	if !errors.As(err, &answer) || answer.Response == nil {
 		return ""
